@@ -25,7 +25,11 @@ def loads(text: bytes) -> JsonValue:
     Raises JsonTextError, whose message says where and why.
     """
     try:
-        value = _loads_any_integer(text) if _LONG_INTEGER in text.translate(_DIGITS_TO_ZERO) else orjson.loads(text)
+        value = (
+            _loads_any_integer(text)
+            if _LONG_INTEGER in text.translate(_DIGITS_TO_ZERO)
+            else orjson.loads(text)
+        )
     except (ValueError, RecursionError) as error:
         raise JsonTextError(f"This is not valid JSON: {error}.") from error
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
@@ -38,7 +42,9 @@ def dumps(value: JsonValue) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:  # an integer beyond 64 bits, or a lone surrogate
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
+            "utf-8", "replace"
+        )
 
 
 def _loads_any_integer(text: bytes) -> JsonValue:
@@ -61,12 +67,16 @@ def _deeper_than(value: JsonValue, levels: int) -> bool:
     """Whether containers nest more than `levels` deep, without recursion."""
     layer = [value]
     for _ in range(levels + 1):
-        layer = [
-            child
-            for node in layer
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ] if layer and isinstance(layer[0], dict | list) else []
+        layer = (
+            [
+                child
+                for node in layer
+                for child in (node.values() if isinstance(node, dict) else node)
+                if isinstance(child, dict | list)
+            ]
+            if layer and isinstance(layer[0], dict | list)
+            else []
+        )
         if not layer:
             return False
     return True

@@ -1,0 +1,201 @@
+"""What the store keeps, as frozen values: one class an object of the API, and the pieces of a run."""
+
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from regrade.types.json import JsonObject
+
+DEFAULT_PROJECT = "default"
+
+RunStatus = Literal["queued", "in_progress", "completed", "failed", "canceled"]
+ItemStatus = Literal["pass", "fail", "error"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """One page of a list."""
+
+    data: list[T]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Which page of a list: `limit` rows after the exclusive cursor `after`, in `order`."""
+
+    limit: int = 20
+    after: str | None = None
+    order: Literal["asc", "desc"] = "asc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """What makes a create recognizable when a client repeats it after a lost answer."""
+
+    fingerprint: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eval:
+    """A data source's shape and the criteria that grade it."""
+
+    id: str
+    project: str
+    name: str
+    created_at: int
+    updated_at: int
+    data_source_config: JsonObject
+    """As answered: `schema` and never `item_schema`."""
+    testing_criteria: list[JsonObject]
+    """In normal form, each with its `id`."""
+    metadata: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many rows ended how."""
+
+    passed: int = 0
+    failed: int = 0
+    errored: int = 0
+
+    @property
+    def total(self) -> int:
+        """Rows that have ended."""
+        return self.passed + self.failed + self.errored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of an eval."""
+
+    number: int = 0
+    """The store's own small key of the run; 0 until stored."""
+    id: str
+    eval_id: str
+    project: str
+    name: str
+    status: RunStatus
+    model: str | None
+    created_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    data_source: JsonObject
+    """As answered, but inline content lies in the blob `content` instead."""
+    source_blob: str | None = None
+    """The blob that the rows are read from: a file's, or the run's own inline content."""
+    inline: bool = False
+    """Whether `source_blob` is the run's own inline content, one row a line."""
+    metadata: JsonObject
+    error: JsonObject | None = None
+    rows: int | None = None
+    """How many rows the source has; known once planned."""
+    counts: Counts = field(default_factory=Counts)
+    criteria: dict[str, Counts] = field(default_factory=dict)
+    """Counts by criterion id."""
+    usage: list[JsonObject] = field(default_factory=list)
+    """`per_model_usage` as answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A byte range of a run's source: the unit that one worker takes."""
+
+    run_number: int
+    k: int
+    first_row: int
+    """Index of its first row in the run."""
+    rows: int
+    first_line: int
+    """Number of its first line in the file, counted from 1; blank lines count here and not as rows."""
+    start: int
+    stop: int
+    """Bytes [start, stop) of the source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkClaim:
+    """The right to write a chunk's results, until somebody else claims it (then `epoch` no longer fits)."""
+
+    chunk: Chunk
+    epoch: int
+    done_rows: frozenset[int]
+    """Row indexes whose results are already committed."""
+    tally: JsonObject
+    """The chunk's aggregates as last committed; see core/results.Tally."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedItem:
+    """A graded row, ready to be stored and served."""
+
+    index: int
+    status: ItemStatus
+    created_at: int
+    scores: bytes
+    """JSON list: for each criterion in order its score, or null where it errored."""
+    body: bytes
+    """The output item as answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """An uploaded file; its bytes are the blob `blob`."""
+
+    id: str
+    project: str
+    filename: str
+    purpose: str
+    bytes: int
+    created_at: int
+    expires_at: int | None
+    status: str = "processed"
+    status_details: str | None = None
+    blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that arrives in parts."""
+
+    id: str
+    project: str
+    filename: str
+    purpose: str
+    mime_type: str
+    bytes: int
+    """The size that the client announced."""
+    created_at: int
+    expires_at: int
+    status: Literal["pending", "completed", "cancelled", "expired"]
+    file_expires_after: int | None = None
+    """Seconds after creation at which the file will expire."""
+    file_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPart:
+    """One part of an upload; its bytes are the blob `blob`."""
+
+    id: str
+    upload_id: str
+    bytes: int
+    created_at: int
+    blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """An API key: only its hash is kept."""
+
+    id: str
+    project: str
+    name: str
+    hint: str
+    """The key's last four characters, to tell keys apart."""
+    admin: bool
+    created_at: int
+    revoked_at: int | None = None

@@ -1,0 +1,323 @@
+"""What the inside asks of the outside, as Protocols; `main` hands in the real ones."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, Protocol
+
+from regrade.core.entities import (
+    Chunk,
+    ChunkClaim,
+    Counts,
+    Creation,
+    Eval,
+    File,
+    FinishedItem,
+    ItemStatus,
+    Key,
+    Page,
+    PageRequest,
+    Run,
+    RunStatus,
+    Upload,
+    UploadPart,
+)
+from regrade.types.json import JsonObject
+
+
+class Clock(Protocol):
+    """The only way to learn the time."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+        ...
+
+    def nanoseconds(self) -> int:
+        """Unix nanoseconds, never the same or smaller twice in a process."""
+        ...
+
+
+class Ids(Protocol):
+    """Where new ids and secrets come from."""
+
+    def new(self, kind: str) -> str:
+        """A new id of a kind named in core/ids.PREFIXES; later ids sort after earlier ones."""
+        ...
+
+    def uuid4(self) -> str:
+        """A random UUID, as in criterion ids."""
+        ...
+
+    def secret(self) -> str:
+        """43 URL-safe random characters."""
+        ...
+
+
+# -- grading ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Row:
+    """One row on its way to the graders: what templates see."""
+
+    item: JsonObject
+    sample: JsonObject
+    """The `sample.*` namespace; `{}` where the row has none."""
+
+
+@dataclass(slots=True, kw_only=True)
+class GraderError:
+    """Why a grader could not grade: `kind` is a key of the errors object of graders/run."""
+
+    kind: str
+    message: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Grade:
+    """What one grader says of one row."""
+
+    score: float
+    passed: bool
+    error: GraderError | None = None
+    sample: JsonObject | None = None
+    """The grader's own call, where it made one."""
+    sub_scores: dict[str, float] | None = None
+    """For multi: the score of each named grader."""
+    sub_errors: list[GraderError] | None = None
+    """For multi: what went wrong in its graders; they count as 0."""
+    extra: JsonObject | None = None
+    """More keys for the result entry, e.g. `label`."""
+
+
+class Grader(Protocol):
+    """A compiled testing criterion. Built once a run, called once a row."""
+
+    @property
+    def type(self) -> str:
+        """The type as on the wire."""
+        ...
+
+    async def grade(self, row: Row) -> Grade:
+        """Grade one row. Never raises for what the row holds: that is `Grade.error`."""
+        ...
+
+
+# -- store --------------------------------------------------------------------------------------------------
+
+
+class CreationStore(Protocol):
+    """Remembers creates for ten minutes, so that a repeated one makes nothing new."""
+
+    def find(self, fingerprint: str, *, since: int) -> str | None:
+        """The id of the object that a create with this fingerprint made at or after `since`."""
+        ...
+
+
+class EvalStore(Protocol):
+    """Evals, each in one project."""
+
+    def add(self, eval_: Eval, creation: Creation | None) -> None: ...
+
+    def get(self, project: str, eval_id: str) -> Eval | None: ...
+
+    def list(
+        self, project: str, page: PageRequest, *, order_by: Literal["created_at", "updated_at"]
+    ) -> Page[Eval]:
+        """Raises InvalidError (param `after`) where the cursor was never an eval of this project."""
+        ...
+
+    def update(
+        self, project: str, eval_id: str, *, name: str | None, metadata: JsonObject | None, now: int
+    ) -> bool:
+        """Replace what is not None; False where there is no such eval."""
+        ...
+
+    def delete(self, project: str, eval_id: str, *, now: int) -> bool:
+        """Delete the eval and its runs, cancelling those in progress; False where there is no such eval."""
+        ...
+
+
+class RunStore(Protocol):
+    """Runs, their chunks, and the counts that follow from them."""
+
+    def add(self, run: Run, creation: Creation | None) -> Run:
+        """Store a queued run; returned with its number."""
+        ...
+
+    def get(self, project: str, eval_id: str, run_id: str) -> Run | None:
+        """With counts as they are now."""
+        ...
+
+    def find(self, run_id: str) -> Run | None:
+        """For workflows, which know no project."""
+        ...
+
+    def list(
+        self, project: str, eval_id: str, page: PageRequest, *, status: RunStatus | None
+    ) -> Page[Run]: ...
+
+    def cancel(self, project: str, eval_id: str, run_id: str, *, now: int) -> RunStatus | None:
+        """End a queued or running run now: nobody can write to it any more. The status it had; None if unknown."""
+        ...
+
+    def delete(self, project: str, eval_id: str, run_id: str, *, now: int) -> bool: ...
+
+    def queued(self) -> list[str]:
+        """Ids of runs that wait to be planned."""
+        ...
+
+    def plan(self, run: Run, chunks: Sequence[Chunk], *, now: int) -> bool:
+        """Store the chunks and set the run in progress; False where it was no longer queued."""
+        ...
+
+    def chunks(self, run: Run) -> list[Chunk]:
+        """Those not finished yet."""
+        ...
+
+    def claim(self, run: Run, k: int) -> ChunkClaim | None:
+        """Become the only one who may write chunk `k`; None where it or its run has ended."""
+        ...
+
+    def flush(
+        self,
+        claim: ChunkClaim,
+        items: Sequence[FinishedItem],
+        counts: Counts,
+        tally: JsonObject,
+        *,
+        done: bool,
+    ) -> bool:
+        """Commit results with the chunk's new totals; False, and nothing written, where the claim is lost."""
+        ...
+
+    def finish(self, run: Run, *, now: int) -> bool:
+        """Complete the run if every chunk is done, adding the chunks up; safe to call by anyone at any time."""
+        ...
+
+    def fail(self, run: Run, error: JsonObject, *, now: int) -> None:
+        """End the run as failed, unless it has ended already."""
+        ...
+
+
+class OutputItemStore(Protocol):
+    """Finished rows, as the bytes to serve."""
+
+    def get(self, run: Run, index: int) -> bytes | None: ...
+
+    def page(
+        self, run: Run, *, after: int, limit: int, order: Literal["asc", "desc"], status: ItemStatus | None
+    ) -> Page[bytes]:
+        """Bodies in row order, after the row index `after` (-1 for the start; ignored for desc when -1)."""
+        ...
+
+
+class FileStore(Protocol):
+    """Files and uploads: their records, not their bytes."""
+
+    def add(self, file: File, creation: Creation | None) -> None: ...
+
+    def get(self, project: str, file_id: str, *, now: int) -> File | None:
+        """None where deleted or expired."""
+        ...
+
+    def list(self, project: str, page: PageRequest, *, purpose: str | None, now: int) -> Page[File]: ...
+
+    def delete(self, project: str, file_id: str, *, now: int) -> bool: ...
+
+    def sweep(self, *, now: int, limit: int) -> list[str]:
+        """Blobs of deleted and expired files that no unfinished run reads; their records are marked as swept."""
+        ...
+
+
+class UploadStore(Protocol):
+    """Uploads and their parts."""
+
+    def add(self, upload: Upload, creation: Creation | None) -> None: ...
+
+    def get(self, project: str, upload_id: str) -> Upload | None: ...
+
+    def add_part(self, part: UploadPart, creation: Creation | None) -> None: ...
+
+    def parts(self, upload_id: str) -> list[UploadPart]: ...
+
+    def complete(self, upload: Upload, file: File) -> bool:
+        """Set a pending upload completed and add its file, in one commit; False where it is not pending."""
+        ...
+
+    def end(self, upload_id: str, status: Literal["cancelled", "expired"]) -> bool:
+        """End a pending upload; False where it is not pending."""
+        ...
+
+    def sweep(self, *, now: int, limit: int) -> list[str]:
+        """Blobs of the parts of ended and expired uploads; expired ones are set so, the parts forgotten."""
+        ...
+
+
+class KeyStore(Protocol):
+    """API keys and the browser sessions that they open."""
+
+    def add(self, key: Key, key_hash: bytes) -> None: ...
+
+    def active(self) -> list[tuple[bytes, Key]]:
+        """(hash, key) of every key that is not revoked."""
+        ...
+
+    def list(self) -> list[Key]: ...
+
+    def revoke(self, key_id: str, *, now: int) -> bool: ...
+
+    def add_session(self, session_hash: bytes, key_id: str, *, expires_at: int) -> None: ...
+
+    def session(self, session_hash: bytes, *, now: int) -> Key | None:
+        """The key of an unexpired session, unless it was revoked."""
+        ...
+
+
+# -- bytes --------------------------------------------------------------------------------------------------
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way to a blob; nothing is visible before `commit`."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def commit(self) -> None:
+        """Make the blob visible, whole and durable."""
+        ...
+
+    def abort(self) -> None:
+        """Forget it; harmless after commit."""
+        ...
+
+
+class Blobs(Protocol):
+    """Large bytes by key; keys are made by the server, never by a client."""
+
+    def writer(self, key: str) -> BlobWriter: ...
+
+    def open(self, key: str) -> BinaryIO:
+        """Open for reading, seekable. Raises NotFoundError."""
+        ...
+
+    def pieces(self, key: str, size: int = 1 << 18) -> Iterator[bytes]:
+        """The whole blob in pieces."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Forget a blob; harmless where there is none."""
+        ...
+
+
+# -- durable execution --------------------------------------------------------------------------------------
+
+
+class Engine(Protocol):
+    """Runs workflows to their end, whatever happens to processes."""
+
+    def start_run(self, run_id: str) -> None:
+        """Ask for workflow `run:{id}`; asked twice is once."""
+        ...
+
+    def start_chunks(self, run_id: str, ks: Sequence[int]) -> None:
+        """Ask for workflows `run:{id}:{k}`; asked twice is once. Early chunks of any run come before late ones."""
+        ...

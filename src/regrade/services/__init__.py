@@ -1,0 +1,1 @@
+"""What each endpoint means: one file a resource, plain methods, no HTTP, no SQL."""

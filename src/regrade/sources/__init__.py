@@ -1,0 +1,1 @@
+"""Where a run's rows come from."""

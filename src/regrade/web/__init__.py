@@ -1,0 +1,1 @@
+"""The pages: server-rendered, escaped, with a strict content security policy."""
