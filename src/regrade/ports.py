@@ -120,9 +120,7 @@ class EvalStore(Protocol):
 
     def get(self, project: str, eval_id: str) -> Eval | None: ...
 
-    def list(
-        self, project: str, page: PageRequest, *, order_by: Literal["created_at", "updated_at"]
-    ) -> Page[Eval]:
+    def page(self, project: str, page: PageRequest, *, order_by: Literal["created_at", "updated_at"]) -> Page[Eval]:
         """Raises InvalidError (param `after`) where the cursor was never an eval of this project."""
         ...
 
@@ -152,9 +150,7 @@ class RunStore(Protocol):
         """For workflows, which know no project."""
         ...
 
-    def list(
-        self, project: str, eval_id: str, page: PageRequest, *, status: RunStatus | None
-    ) -> Page[Run]: ...
+    def page(self, project: str, eval_id: str, page: PageRequest, *, status: RunStatus | None) -> Page[Run]: ...
 
     def cancel(self, project: str, eval_id: str, run_id: str, *, now: int) -> RunStatus | None:
         """End a queued or running run now: nobody can write to it any more. The status it had; None if unknown."""
@@ -220,7 +216,7 @@ class FileStore(Protocol):
         """None where deleted or expired."""
         ...
 
-    def list(self, project: str, page: PageRequest, *, purpose: str | None, now: int) -> Page[File]: ...
+    def page(self, project: str, page: PageRequest, *, purpose: str | None, now: int) -> Page[File]: ...
 
     def delete(self, project: str, file_id: str, *, now: int) -> bool: ...
 
@@ -262,7 +258,7 @@ class KeyStore(Protocol):
         """(hash, key) of every key that is not revoked."""
         ...
 
-    def list(self) -> list[Key]: ...
+    def all(self) -> list[Key]: ...
 
     def revoke(self, key_id: str, *, now: int) -> bool: ...
 
@@ -319,5 +315,8 @@ class Engine(Protocol):
         ...
 
     def start_chunks(self, run_id: str, ks: Sequence[int]) -> None:
-        """Ask for workflows `run:{id}:{k}`; asked twice is once. Early chunks of any run come before late ones."""
+        """Ask for workflows `run:{id}:{k}`; asked twice is once.
+
+        Early chunks of any run come before late ones of another.
+        """
         ...

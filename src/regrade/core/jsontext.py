@@ -11,7 +11,7 @@ from regrade.types.json import JsonValue
 MAX_DEPTH = 128
 """Nesting deeper than this is refused: every walker after this point may recurse."""
 
-_DIGITS_TO_ZERO = bytes(0x30 if 0x31 <= byte <= 0x39 else byte for byte in range(256))
+_DIGITS_TO_ZERO = bytes(ord("0") if byte in b"123456789" else byte for byte in range(256))
 _LONG_INTEGER = b"0" * 19  # 64-bit integers have up to 19 digits; orjson turns longer ones into floats
 
 
@@ -25,11 +25,7 @@ def loads(text: bytes) -> JsonValue:
     Raises JsonTextError, whose message says where and why.
     """
     try:
-        value = (
-            _loads_any_integer(text)
-            if _LONG_INTEGER in text.translate(_DIGITS_TO_ZERO)
-            else orjson.loads(text)
-        )
+        value = _loads_any_integer(text) if _LONG_INTEGER in text.translate(_DIGITS_TO_ZERO) else orjson.loads(text)
     except (ValueError, RecursionError) as error:
         raise JsonTextError(f"This is not valid JSON: {error}.") from error
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
