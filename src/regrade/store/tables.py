@@ -1,0 +1,175 @@
+"""All tables. Facts that lists sort and filter by are apart from the large bodies that are only served."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+# A 64-bit key that SQLite takes as the table's own row id.
+BigKey = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+evals = sa.Table(
+    "evals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+    # JSON texts.
+    sa.Column("data_source_config", sa.LargeBinary, nullable=False),
+    sa.Column("testing_criteria", sa.LargeBinary, nullable=False),
+    sa.Column("metadata", sa.LargeBinary, nullable=False),
+    sa.Index("evals_by_creation", "project", "id"),
+    sa.Index("evals_by_update", "project", "updated_at", "id"),
+    sqlite_with_rowid=False,
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("eval_id", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("model", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger),
+    sa.Column("finished_at", sa.BigInteger),
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.Column("source_blob", sa.Text),
+    sa.Column("inline", sa.Boolean, nullable=False),
+    sa.Column("row_count", sa.BigInteger),
+    # JSON texts.
+    sa.Column("data_source", sa.LargeBinary, nullable=False),
+    sa.Column("metadata", sa.LargeBinary, nullable=False),
+    sa.Column("error", sa.LargeBinary),
+    # Sums over the chunks, written once when the run ends; until then the chunks tell.
+    sa.Column("passed", sa.BigInteger),
+    sa.Column("failed", sa.BigInteger),
+    sa.Column("errored", sa.BigInteger),
+    sa.Column("tally", sa.LargeBinary),
+    sa.Index("runs_of_eval", "eval_id", "id"),
+    sa.Index("runs_by_status", "status", "id"),
+    sqlite_autoincrement=True,  # a number is never given again: it is part of the items' keys
+)
+
+chunks = sa.Table(
+    "chunks",
+    metadata,
+    sa.Column("run_number", sa.Integer, primary_key=True),
+    sa.Column("k", sa.Integer, primary_key=True),
+    sa.Column("first_row", sa.BigInteger, nullable=False),
+    sa.Column("row_count", sa.BigInteger, nullable=False),
+    sa.Column("first_line", sa.BigInteger, nullable=False),
+    sa.Column("start", sa.BigInteger, nullable=False),
+    sa.Column("stop", sa.BigInteger, nullable=False),
+    # Grows with every claim; a write that names an older one is refused, which is what fences the former owner.
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("done", sa.Boolean, nullable=False),
+    sa.Column("passed", sa.BigInteger, nullable=False),
+    sa.Column("failed", sa.BigInteger, nullable=False),
+    sa.Column("errored", sa.BigInteger, nullable=False),
+    sa.Column("tally", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Keyed by core/ids.item_key(run number, row index): a run's items lie together, in row order.
+output_items = sa.Table(
+    "output_items",
+    metadata,
+    sa.Column("key", BigKey, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("scores", sa.LargeBinary, nullable=False),
+    sa.Index("output_items_by_status", "status", "key"),
+)
+
+output_item_bodies = sa.Table(
+    "output_item_bodies",
+    metadata,
+    sa.Column("key", BigKey, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("filename", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("status_details", sa.Text),
+    # Null once the bytes are gone.
+    sa.Column("blob", sa.Text),
+    sa.Index("files_by_creation", "project", "id"),
+    sqlite_with_rowid=False,
+)
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("filename", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("mime_type", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("file_expires_after", sa.BigInteger),
+    sa.Column("file_id", sa.Text),
+    sa.Index("uploads_by_status", "status", "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+upload_parts = sa.Table(
+    "upload_parts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("upload_id", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("blob", sa.Text, nullable=False),
+    sa.Index("upload_parts_of_upload", "upload_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("admin", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("hash", sa.LargeBinary, primary_key=True),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+
+creations = sa.Table(
+    "creations",
+    metadata,
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("object_id", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index("creations_by_age", "created_at"),
+    sqlite_with_rowid=False,
+)
