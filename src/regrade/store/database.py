@@ -1,4 +1,4 @@
-"""The connection to SQL: one engine, reads that never wait, writes that are serialized from their first statement."""
+"""The connection to SQL: reads that never wait, writes that are serialized from their first statement."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

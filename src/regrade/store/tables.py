@@ -39,6 +39,7 @@ runs = sa.Table(
     sa.Column("started_at", sa.BigInteger),
     sa.Column("finished_at", sa.BigInteger),
     sa.Column("deleted_at", sa.BigInteger),
+    sa.Column("swept_at", sa.BigInteger),
     sa.Column("source_blob", sa.Text),
     sa.Column("inline", sa.Boolean, nullable=False),
     sa.Column("row_count", sa.BigInteger),

@@ -1,0 +1,165 @@
+"""Rows from JSON Lines: where they begin, how they are read, and what a line must hold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from regrade.core.entities import Chunk
+from regrade.core.errors import RowError
+from regrade.core.jsontext import JsonTextError, loads
+from regrade.types.json import JsonObject, JsonValue
+
+_BOM = b"\xef\xbb\xbf"
+_SEGMENT_ROWS = 1000
+_CHUNKS_AIM = 500
+_MIN_CHUNK_ROWS = 2_000
+_MAX_CHUNK_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One non-blank line of a file."""
+
+    index: int
+    """The row's index in the run."""
+    number: int
+    """The line's number in the file, from 1."""
+    text: bytes | None
+    """None where the line is longer than the limit; it was skipped, not kept."""
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A stretch of lines, at most _SEGMENT_ROWS of them rows."""
+
+    start: int
+    stop: int
+    first_line: int
+    rows: int
+
+
+def cut(source: BinaryIO, *, run_number: int, max_row_bytes: int) -> list[Chunk]:
+    """Read the source once and cut it into chunks of whole lines; memory does not grow with the rows."""
+    segments = list(_segments(source, max_row_bytes))
+    rows = sum(segment.rows for segment in segments)
+    aim = min(max(-(-rows // _CHUNKS_AIM), _MIN_CHUNK_ROWS), _MAX_CHUNK_ROWS)
+    chunks: list[Chunk] = []
+    first_row = 0
+    pending: list[_Segment] = []
+    for position, segment in enumerate(segments):
+        pending.append(segment)
+        size = sum(each.rows for each in pending)
+        if size >= aim or position == len(segments) - 1:
+            chunks.append(
+                Chunk(
+                    run_number=run_number,
+                    k=len(chunks),
+                    first_row=first_row,
+                    rows=size,
+                    first_line=pending[0].first_line,
+                    start=pending[0].start,
+                    stop=pending[-1].stop,
+                )
+            )
+            first_row += size
+            pending = []
+    return chunks
+
+
+def _segments(source: BinaryIO, max_row_bytes: int) -> Iterator[_Segment]:
+    start = position = _after_bom(source)
+    line_number = first_line = 1
+    rows = 0
+    for line, length in _lines(source, max_row_bytes):
+        position += length
+        line_number += 1
+        if line is None or not line.isspace():
+            rows += 1
+            if rows == _SEGMENT_ROWS:
+                yield _Segment(start, position, first_line, rows)
+                start, first_line, rows = position, line_number, 0
+    if rows:
+        yield _Segment(start, position, first_line, rows)
+
+
+def read(source: BinaryIO, chunk: Chunk, *, max_row_bytes: int) -> Iterator[Line]:
+    """The rows of one chunk, in order."""
+    source.seek(chunk.start)
+    left = chunk.stop - chunk.start
+    number = chunk.first_line
+    index = chunk.first_row
+    for line, length in _lines(source, max_row_bytes):
+        left -= length
+        if line is None or not line.isspace():
+            yield Line(index, number, line)
+            index += 1
+        number += 1
+        if left <= 0:
+            return
+
+
+def _lines(source: BinaryIO, max_row_bytes: int) -> Iterator[tuple[bytes | None, int]]:
+    """Each line (None where it is too long to be kept) and its length in bytes."""
+    readline = source.readline
+    limit = max_row_bytes + 1
+    while line := readline(limit):
+        if len(line) < limit or line.endswith(b"\n"):
+            yield line, len(line)
+            continue
+        length = len(line)
+        while rest := readline(1 << 20):
+            length += len(rest)
+            if rest.endswith(b"\n"):
+                break
+        yield None, length
+
+
+def _after_bom(source: BinaryIO) -> int:
+    """Move behind a byte order mark, if there is one, and say where that is."""
+    source.seek(0)
+    start = len(_BOM) if source.read(len(_BOM)) == _BOM else 0
+    source.seek(start)
+    return start
+
+
+def parse(line: Line, *, max_row_bytes: int) -> tuple[JsonObject, JsonValue]:
+    """The row's item and its recorded sample (None where it has none).
+
+    A wrapped row is `{"item": {...}, "sample": ...}`; a flat row is the item itself, but for its `sample`.
+    Raises RowError, which names the line.
+    """
+    if line.text is None:
+        raise RowError(f"Line {line.number} is longer than {max_row_bytes} bytes, the limit for a row.")
+    try:
+        row = loads(line.text)
+    except JsonTextError as error:
+        raise RowError(f"Line {line.number}: {error.message}") from error
+    try:
+        return unwrap(row)
+    except RowError as error:
+        raise RowError(f"Line {line.number}: {error.message}") from error
+
+
+def unwrap(row: JsonValue) -> tuple[JsonObject, JsonValue]:
+    """A parsed row's item and sample; see `parse`."""
+    if not isinstance(row, dict):
+        raise RowError(f"A row must be a JSON object, and this is {_kind(row)}.")
+    item = row.get("item")
+    if isinstance(item, dict):
+        return item, row.get("sample")
+    return {key: value for key, value in row.items() if key != "sample"}, row.get("sample")
+
+
+def _kind(value: JsonValue) -> str:
+    """What a JSON value is called in a message."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case _:
+            return "an array"
