@@ -7,12 +7,10 @@ from typing import BinaryIO, Literal, Protocol
 from regrade.core.entities import (
     Chunk,
     ChunkClaim,
-    Counts,
     Creation,
     Eval,
     File,
     FinishedItem,
-    ItemStatus,
     Key,
     Page,
     PageRequest,
@@ -21,6 +19,7 @@ from regrade.core.entities import (
     Upload,
     UploadPart,
 )
+from regrade.core.results import ItemStatus, Tally
 from regrade.types.json import JsonObject
 
 
@@ -136,62 +135,71 @@ class EvalStore(Protocol):
 
 
 class RunStore(Protocol):
-    """Runs, their chunks, and the counts that follow from them."""
+    """Runs, with counts as they are at the moment of reading."""
 
     def add(self, run: Run, creation: Creation | None) -> Run:
         """Store a queued run; returned with its number."""
         ...
 
-    def get(self, project: str, eval_id: str, run_id: str) -> Run | None:
-        """With counts as they are now."""
-        ...
+    def get(self, project: str, eval_id: str, run_id: str) -> Run | None: ...
 
     def find(self, run_id: str) -> Run | None:
         """For workflows, which know no project."""
         ...
 
-    def page(self, project: str, eval_id: str, page: PageRequest, *, status: RunStatus | None) -> Page[Run]: ...
-
-    def cancel(self, project: str, eval_id: str, run_id: str, *, now: int) -> RunStatus | None:
-        """End a queued or running run now: nobody can write to it any more. The status it had; None if unknown."""
+    def page(self, project: str, eval_id: str, page: PageRequest, *, status: RunStatus | None) -> Page[Run]:
+        """Raises InvalidError (param `after`) where the cursor was never a run of this eval."""
         ...
 
-    def delete(self, project: str, eval_id: str, run_id: str, *, now: int) -> bool: ...
-
-    def queued(self) -> list[str]:
-        """Ids of runs that wait to be planned."""
+    def tally(self, run: Run) -> Tally:
+        """The aggregates of the rows that have ended by now."""
         ...
 
-    def plan(self, run: Run, chunks: Sequence[Chunk], *, now: int) -> bool:
-        """Store the chunks and set the run in progress; False where it was no longer queued."""
+    def cancel(self, run: Run, *, now: int) -> None:
+        """End a queued or running run: from here on nobody can write to it. Harmless on an ended one."""
         ...
 
-    def chunks(self, run: Run) -> list[Chunk]:
-        """Those not finished yet."""
-        ...
-
-    def claim(self, run: Run, k: int) -> ChunkClaim | None:
-        """Become the only one who may write chunk `k`; None where it or its run has ended."""
-        ...
-
-    def flush(
-        self,
-        claim: ChunkClaim,
-        items: Sequence[FinishedItem],
-        counts: Counts,
-        tally: JsonObject,
-        *,
-        done: bool,
-    ) -> bool:
-        """Commit results with the chunk's new totals; False, and nothing written, where the claim is lost."""
-        ...
-
-    def finish(self, run: Run, *, now: int) -> bool:
-        """Complete the run if every chunk is done, adding the chunks up; safe to call by anyone at any time."""
+    def delete(self, run: Run, *, now: int) -> None:
+        """Cancel, and let it vanish from all answers; its items go later, by `sweep`."""
         ...
 
     def fail(self, run: Run, error: JsonObject, *, now: int) -> None:
         """End the run as failed, unless it has ended already."""
+        ...
+
+    def unfinished(self) -> list[Run]:
+        """Every queued or running run."""
+        ...
+
+    def sweep(self, *, now: int, limit: int) -> list[str]:
+        """Remove up to `limit` items of deleted runs; the inline blobs of runs that are gone now."""
+        ...
+
+
+class ChunkStore(Protocol):
+    """The pieces of a run, and who may write each."""
+
+    def plan(self, run: Run, chunks: Sequence[Chunk], *, tally: JsonObject, now: int) -> bool:
+        """Store the chunks and set the run in progress; False where it was no longer queued."""
+        ...
+
+    def undone(self, run: Run) -> list[int]:
+        """Numbers of the chunks that are not done yet."""
+        ...
+
+    def claim(self, run: Run, k: int) -> ChunkClaim | None:
+        """Become the only one who may write chunk `k`; None where it, or the run, has ended."""
+        ...
+
+    def flush(self, claim: ChunkClaim, items: Sequence[FinishedItem], tally: Tally, *, done: bool) -> bool:
+        """Commit results together with the chunk's new aggregates.
+
+        False, and nothing written, where the claim is lost: to another claim, or because the run was ended.
+        """
+        ...
+
+    def finish(self, run: Run, *, now: int) -> bool:
+        """End the run if every chunk is done, adding the chunks up; anyone may call it at any time."""
         ...
 
 
@@ -201,9 +209,15 @@ class OutputItemStore(Protocol):
     def get(self, run: Run, index: int) -> bytes | None: ...
 
     def page(
-        self, run: Run, *, after: int, limit: int, order: Literal["asc", "desc"], status: ItemStatus | None
-    ) -> Page[bytes]:
-        """Bodies in row order, after the row index `after` (-1 for the start; ignored for desc when -1)."""
+        self,
+        run: Run,
+        *,
+        after: int | None,
+        limit: int,
+        order: Literal["asc", "desc"],
+        status: ItemStatus | None,
+    ) -> Page[tuple[int, bytes]]:
+        """(row index, body) in row order, beyond the row `after` where it is given."""
         ...
 
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
+from regrade.core.results import Counts, CriterionTally, ItemStatus
 from regrade.types.json import JsonObject
 
 DEFAULT_PROJECT = "default"
 
 RunStatus = Literal["queued", "in_progress", "completed", "failed", "canceled"]
-ItemStatus = Literal["pass", "fail", "error"]
 
 T = TypeVar("T")
 
@@ -55,20 +55,6 @@ class Eval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How many rows ended how."""
-
-    passed: int = 0
-    failed: int = 0
-    errored: int = 0
-
-    @property
-    def total(self) -> int:
-        """Rows that have ended."""
-        return self.passed + self.failed + self.errored
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One execution of an eval."""
 
@@ -94,8 +80,8 @@ class Run:
     rows: int | None = None
     """How many rows the source has; known once planned."""
     counts: Counts = field(default_factory=Counts)
-    criteria: dict[str, Counts] = field(default_factory=dict)
-    """Counts by criterion id."""
+    criteria: dict[str, CriterionTally] = field(default_factory=dict)
+    """Counts by criterion id, once the run has ended."""
     usage: list[JsonObject] = field(default_factory=list)
     """`per_model_usage` as answered."""
 
@@ -125,7 +111,7 @@ class ChunkClaim:
     done_rows: frozenset[int]
     """Row indexes whose results are already committed."""
     tally: JsonObject
-    """The chunk's aggregates as last committed; see core/results.Tally."""
+    """The chunk's aggregates as last committed, as core/results.Tally.from_json reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

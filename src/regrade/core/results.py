@@ -2,12 +2,28 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from regrade.core.entities import Counts, ItemStatus
 from regrade.types.json import JsonObject
+
+ItemStatus = Literal["pass", "fail", "error"]
 
 _FINE = 10.0
 """Scores up to this size are told apart by hundredths in a histogram, larger ones by three digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many rows ended how."""
+
+    passed: int = 0
+    failed: int = 0
+    errored: int = 0
+
+    @property
+    def total(self) -> int:
+        """Rows that have ended."""
+        return self.passed + self.failed + self.errored
 
 
 @dataclass(slots=True, kw_only=True)

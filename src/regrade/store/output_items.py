@@ -1,0 +1,90 @@
+"""Output items in SQL: narrow facts that lists filter by, and the bodies that are served as they are."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from regrade.core.entities import FinishedItem, Page, Run
+from regrade.core.ids import item_key
+from regrade.core.results import ItemStatus
+from regrade.store.database import Database
+from regrade.store.tables import output_item_bodies, output_items
+
+STATUS_NUMBER: dict[ItemStatus, int] = {"pass": 1, "fail": 2, "error": 3}
+
+
+class SqlOutputItems:
+    """ports.OutputItemStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, run: Run, index: int) -> bytes | None:
+        """The item's body, if that row has ended."""
+        key = item_key(run.number, index)
+        query = sa.select(output_item_bodies.c.body).where(output_item_bodies.c.key == key)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
+
+    def page(
+        self,
+        run: Run,
+        *,
+        after: int | None,
+        limit: int,
+        order: Literal["asc", "desc"],
+        status: ItemStatus | None,
+    ) -> Page[tuple[int, bytes]]:
+        """(row index, body) in row order, beyond the row `after` where it is given."""
+        base = item_key(run.number, 0)
+        first, end = base, item_key(run.number + 1, 0)
+        if after is not None and order == "asc":
+            first = base + after + 1
+        elif after is not None:
+            end = base + after
+        key = output_items.c.key
+        # The page's keys come from the narrow table or its index alone; only then are bodies touched.
+        keys = sa.select(key).where(key >= first, key < end)
+        if status is not None:
+            keys = keys.where(output_items.c.status == STATUS_NUMBER[status])
+        keys = keys.order_by(key.asc() if order == "asc" else key.desc()).limit(limit + 1)
+        with self._database.read() as connection:
+            wanted = list(connection.execute(keys).scalars())
+            bodies = connection.execute(
+                sa.select(output_item_bodies.c.key, output_item_bodies.c.body).where(
+                    output_item_bodies.c.key.in_(wanted[:limit])
+                )
+            ).all()
+        by_key: dict[int, bytes] = {row[0]: row[1] for row in bodies}
+        page = [(each - base, by_key[each]) for each in wanted[:limit] if each in by_key]
+        return Page(data=page, has_more=len(wanted) > limit)
+
+
+def insert_items(connection: sa.Connection, run_number: int, items: Sequence[FinishedItem]) -> None:
+    """Insert a batch with one statement a table: executemany would give up the GIL once a row."""
+    base = item_key(run_number, 0)
+    for start in range(0, len(items), _ROWS_A_STATEMENT):
+        batch = items[start : start + _ROWS_A_STATEMENT]
+        facts: list[Any] = []
+        bodies: list[Any] = []
+        for item in batch:
+            key = base + item.index
+            facts += (key, STATUS_NUMBER[item.status], item.created_at, item.scores)
+            bodies += (key, item.body)
+        placeholder = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+        connection.exec_driver_sql(_insert("output_items", _FACTS, len(batch), placeholder), tuple(facts))
+        connection.exec_driver_sql(_insert("output_item_bodies", _BODY, len(batch), placeholder), tuple(bodies))
+
+
+_ROWS_A_STATEMENT = 200
+_FACTS = ("key", "status", "created_at", "scores")
+_BODY = ("key", "body")
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...], rows: int, placeholder: str) -> str:
+    """INSERT of `rows` rows; the names are constants of this module, the values are bound."""
+    row = f"({', '.join([placeholder] * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
