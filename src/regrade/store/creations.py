@@ -1,12 +1,14 @@
-"""Which create made which object, so that a repeated create makes nothing new."""
+"""Creates of the last minutes in SQL, written in the same commit as the object that each made."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from regrade.core.entities import Creation
 from regrade.store.database import Database
 from regrade.store.tables import creations
 
-REMEMBERED_SECONDS = 600
+_KEPT_SECONDS = 3600  # well above the ten minutes in which a repeat counts
+_FORGOTTEN_AT_ONCE = 50  # more than one goes for each one that comes, and no create pays for a long backlog
 
 
 class SqlCreations:
@@ -16,24 +18,29 @@ class SqlCreations:
         self._database = database
 
     def find(self, fingerprint: str, *, since: int) -> str | None:
-        """The id of the object that a create with this fingerprint made at or after `since`."""
+        """The id of the object that the latest such create made, unless that was before `since`."""
         query = sa.select(creations.c.object_id).where(
             creations.c.fingerprint == fingerprint, creations.c.created_at >= since
         )
         with self._database.read() as connection:
             return connection.execute(query).scalar()
 
-    def sweep(self, *, now: int) -> None:
-        """Forget creates that are too old to be repeated."""
-        with self._database.write() as connection:
-            connection.execute(creations.delete().where(creations.c.created_at < now - REMEMBERED_SECONDS))
-
 
 def remember(connection: sa.Connection, creation: Creation | None, object_id: str) -> None:
-    """Note, in the transaction that stores the object, what made it; the newest of equal creates counts."""
+    """Note, in the object's own transaction, which create made it; the latest of equal creates counts."""
     if creation is None:
         return
-    values = {"object_id": object_id, "created_at": creation.created_at}
-    known = creations.update().where(creations.c.fingerprint == creation.fingerprint).values(values)
-    if connection.execute(known).rowcount == 0:
-        connection.execute(creations.insert().values(fingerprint=creation.fingerprint, **values))
+    old = (
+        sa.select(creations.c.fingerprint)
+        .where(creations.c.created_at < creation.created_at - _KEPT_SECONDS)
+        .limit(_FORGOTTEN_AT_ONCE)
+        .with_for_update(skip_locked=True)  # PostgreSQL: two creates at once take different rows
+    )
+    connection.execute(creations.delete().where(creations.c.fingerprint.in_(old)))
+    latest = {"object_id": object_id, "created_at": creation.created_at}
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(
+        insert(creations)
+        .values(fingerprint=creation.fingerprint, **latest)
+        .on_conflict_do_update(index_elements=[creations.c.fingerprint], set_=latest)
+    )
