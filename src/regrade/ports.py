@@ -111,6 +111,10 @@ class CreationStore(Protocol):
         """The id of the object that a create with this fingerprint made at or after `since`."""
         ...
 
+    def add(self, fingerprint: str, object_id: str, *, now: int) -> None:
+        """Remember by itself what no object's own `add` remembers; a later one with this fingerprint replaces it."""
+        ...
+
 
 class EvalStore(Protocol):
     """Evals, each in one project."""
@@ -234,8 +238,12 @@ class FileStore(Protocol):
 
     def delete(self, project: str, file_id: str, *, now: int) -> bool: ...
 
-    def sweep(self, *, now: int, limit: int) -> list[str]:
-        """Blobs of deleted and expired files that no unfinished run reads; their records are marked as swept."""
+    def sweep(self, *, before: int, limit: int) -> list[str]:
+        """Blobs of files deleted or expired before then that no unfinished run reads, until `forget` names them."""
+        ...
+
+    def forget(self, blobs: Sequence[str]) -> None:
+        """Note that these bytes are gone."""
         ...
 
 
@@ -258,8 +266,12 @@ class UploadStore(Protocol):
         """End a pending upload; False where it is not pending."""
         ...
 
-    def sweep(self, *, now: int, limit: int) -> list[str]:
-        """Blobs of the parts of ended and expired uploads; expired ones are set so, the parts forgotten."""
+    def sweep(self, *, before: int, limit: int) -> list[str]:
+        """Blobs of the parts of ended uploads, until `forget` names them; those that expired before then end first."""
+        ...
+
+    def forget(self, blobs: Sequence[str]) -> None:
+        """Note that the bytes of these parts are gone."""
         ...
 
 
@@ -276,7 +288,7 @@ class KeyStore(Protocol):
 
     def revoke(self, key_id: str, *, now: int) -> bool: ...
 
-    def add_session(self, session_hash: bytes, key_id: str, *, expires_at: int) -> None: ...
+    def add_session(self, session_hash: bytes, key_id: str, *, expires_at: int, now: int) -> None: ...
 
     def session(self, session_hash: bytes, *, now: int) -> Key | None:
         """The key of an unexpired session, unless it was revoked."""
