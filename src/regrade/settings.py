@@ -1,0 +1,228 @@
+"""Every option, its default and what it means; the only reader of the environment."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from regrade.core.errors import ConfigurationError
+from regrade.types.json import JsonObject
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+PREFIX = "REGRADE_"
+CONFIG_NAME = "regrade.toml"
+
+REGISTRY_TABLES = ("endpoints", "aliases", "base_models", "training")
+"""Tables of regrade.toml that are no options: model endpoints and what belongs to them."""
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+_SIZE_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
+
+
+class _UnfitError(ValueError):
+    """A value is not what its option takes; the message completes the sentence `it must be ...`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a setting means, and how a text from a flag, the environment or a file becomes its value."""
+
+    meaning: str
+    read: Callable[[Any], Any]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _UnfitError("a text that is not empty")
+    return value.strip()
+
+
+def _integer(low: int, high: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+            raise _UnfitError(f"a whole number from {low} to {high}")
+        return number
+
+    return read
+
+
+def _size(value: Any) -> int:
+    """A number of bytes: 67108864, "64 MiB" or "64MB"."""
+    match = re.fullmatch(r"(\d{1,15})\s*([A-Za-z]*)", str(value).strip())
+    unit = _SIZE_UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None or isinstance(value, bool) or int(match[1]) == 0:
+        raise _UnfitError('a size above zero, in bytes or with a unit, such as "64 MiB"')
+    return int(match[1]) * unit
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, Path):
+        value = Path(_text(value))
+    return Path(value).expanduser().absolute()
+
+
+def _url(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value):
+        raise _UnfitError('a URL that begins with http:// or https://, such as "https://evals.example.com"')
+    return value.rstrip("/")
+
+
+def _log_level(value: Any) -> str:
+    if str(value).lower() not in _LOG_LEVELS:
+        raise _UnfitError(f"one of {', '.join(_LOG_LEVELS)}")
+    return str(value).lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All options of a server, each from its flag, REGRADE_*, regrade.toml or its default, in this order."""
+
+    data_dir: Annotated[Path, Option("Folder of the database and the files; made where it is missing.", _path)]
+    host: Annotated[str, Option("Address to listen on; without keys, a loopback address.", _text)] = "127.0.0.1"
+    port: Annotated[int, Option("Port to listen on; 0 picks a free one.", _integer(0, 65_535))] = 8000
+    workers: Annotated[int, Option("Processes that grade; 0 serves the API alone.", _integer(0, 256))] = 1
+    public_url: Annotated[str | None, Option("Address that links to this server begin with.", _url)] = None
+    log_level: Annotated[str, Option("How much is logged: debug, info, warning or error.", _log_level)] = "info"
+    admin_key_file: Annotated[
+        Path | None, Option("File that holds a key; it becomes the first admin key.", _path)
+    ] = None
+    max_body_bytes: Annotated[
+        int, Option("Largest body of a request; uploads have limits of their own.", _size)
+    ] = 64 * MIB
+    max_row_bytes: Annotated[
+        int, Option("Largest row of a data file; a larger one becomes an errored item.", _size)
+    ] = 16 * MIB
+    max_file_bytes: Annotated[int, Option("Largest file that one request uploads.", _size)] = 512 * MIB
+    max_part_bytes: Annotated[int, Option("Largest part of a file in the Uploads API.", _size)] = 64 * MIB
+    max_upload_bytes: Annotated[int, Option("Largest file that arrives in parts.", _size)] = 8 * GIB
+    config: Path | None = None
+    """The regrade.toml that was read, if any."""
+    registry: JsonObject = field(default_factory=dict, repr=False)
+    """The REGISTRY_TABLES of regrade.toml as written there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """How a command reaches a server: flag, then REGRADE_URL and REGRADE_API_KEY."""
+
+    url: str | None
+    """None where the server is to be found through the data directory, or started."""
+    api_key: str | None = field(repr=False)
+
+
+def options() -> dict[str, tuple[Option, Any]]:
+    """Every option with its default, in the order of the documentation; MISSING where it depends on the user."""
+    return {
+        f.name: (extra, f.default)
+        for f in fields(Settings)
+        for extra in get_args(f.type)
+        if isinstance(extra, Option)
+    }
+
+
+def load(flags: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; a flag that is None was not given, as is a variable that is empty.
+
+    Raises ConfigurationError, whose message says where the value at fault was given.
+    """
+    environ = _environment(environ)
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    config = _config_path(given.pop("config", None), environ)
+    table = _read_config(config) if config else {}
+    values: dict[str, Any] = {}
+    for name, (option, _) in options().items():
+        for where, value in _sources(name, given, environ, table, config):
+            values[name] = _read(where, value, option.read)
+            break
+    values.setdefault("data_dir", _default_data_dir(environ))
+    registry = {name: table[name] for name in REGISTRY_TABLES if name in table}
+    return Settings(**values, config=config, registry=registry)
+
+
+def load_client(
+    url: str | None = None, api_key: str | None = None, *, environ: Mapping[str, str] | None = None
+) -> ClientSettings:
+    """Where the server is and which key opens it, for commands that talk to one."""
+    environ = _environment(environ)
+    found = url or environ.get(f"{PREFIX}URL") or None
+    where = "--server" if url else f"{PREFIX}URL"
+    return ClientSettings(
+        url=None if found is None else _read(where, found, _url),
+        api_key=api_key or environ.get(f"{PREFIX}API_KEY") or None,
+    )
+
+
+def in_continuous_integration(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether CI says that nobody watches: every CI service sets it."""
+    value = _environment(environ).get("CI", "")
+    return value.lower() not in ("", "0", "false", "no")
+
+
+def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if given is None else given  # noqa: TID251 - this module is the reader
+
+
+def _sources(
+    name: str, given: Mapping[str, Any], environ: Mapping[str, str], table: JsonObject, config: Path | None
+) -> list[tuple[str, Any]]:
+    """(where, value) of every place that gives the option, the strongest first."""
+    found: list[tuple[str, Any]] = []
+    if name in given:
+        found.append((f"--{name.replace('_', '-')}", given[name]))
+    if environ.get(f"{PREFIX}{name.upper()}"):
+        found.append((f"{PREFIX}{name.upper()}", environ[f"{PREFIX}{name.upper()}"]))
+    if name in table and config:
+        value = table[name]
+        # A relative path in a file means the same wherever the server is started.
+        if name.endswith(("_dir", "_file")) and isinstance(value, str) and value and not value.startswith("~"):
+            value = str(config.parent / value)
+        found.append((f"{name} in {config}", value))
+    return found
+
+
+def _read(where: str, value: Any, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(value)
+    except _UnfitError as error:
+        raise ConfigurationError(f"{where} is {str(value)!r}, but it must be {error}.", param=where) from None
+
+
+def _config_path(flag: Any, environ: Mapping[str, str]) -> Path | None:
+    named = flag or environ.get(f"{PREFIX}CONFIG")
+    if not named:
+        here = Path.cwd() / CONFIG_NAME
+        return here if here.is_file() else None
+    path = _path(str(named))
+    if not path.is_file():
+        where = "--config" if flag else f"{PREFIX}CONFIG"
+        raise ConfigurationError(f"There is no file {path}, which {where} names.", param=where)
+    return path
+
+
+def _read_config(path: Path) -> JsonObject:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as TOML: {error}.", param="config") from error
+    known = [*options(), *REGISTRY_TABLES]
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"The keys are {', '.join(known)}."
+            raise ConfigurationError(f"{path} has a key {key}, which Regrade does not know. {hint}", param=key)
+    return table
+
+
+def _default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Where the XDG base directory specification puts a user's data."""
+    base = environ.get("XDG_DATA_HOME", "")
+    # The specification says to ignore a relative value.
+    return (Path(base) if base.startswith("/") else Path("~/.local/share").expanduser()) / "regrade"
