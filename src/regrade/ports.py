@@ -267,7 +267,7 @@ class UploadStore(Protocol):
         ...
 
     def sweep(self, *, before: int, limit: int) -> list[str]:
-        """Blobs of the parts of ended uploads, until `forget` names them; those that expired before then end first."""
+        """Blobs of parts of ended uploads, until `forget` names them; what expired before then is ended first."""
         ...
 
     def forget(self, blobs: Sequence[str]) -> None:

@@ -25,6 +25,11 @@ class SqlCreations:
         with self._database.read() as connection:
             return connection.execute(query).scalar()
 
+    def add(self, fingerprint: str, object_id: str, *, now: int) -> None:
+        """Note a create whose object's store does not."""
+        with self._database.write() as connection:
+            remember(connection, Creation(fingerprint=fingerprint, created_at=now), object_id)
+
 
 def remember(connection: sa.Connection, creation: Creation | None, object_id: str) -> None:
     """Note, in the object's own transaction, which create made it; the latest of equal creates counts."""
