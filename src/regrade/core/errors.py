@@ -20,13 +20,13 @@ class RegradeError(Exception):
 class InvalidError(RegradeError):
     """The request, or something in it, is not what the API accepts."""
 
-    code = "invalid_value"
+    code: str | None = "invalid_value"
 
 
 class NotFoundError(RegradeError):
     """The named object does not exist, or belongs to another project."""
 
-    code = "not_found"
+    code: str | None = "not_found"
 
 
 class StateError(RegradeError):

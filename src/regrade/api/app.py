@@ -1,0 +1,86 @@
+"""The whole HTTP application: one API under three prefixes, the pages beside it, the edge around both."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import ASGIApp
+
+from regrade import __version__
+from regrade.api import evals, health, http, models, output_items, runs
+from regrade.api.context import Services, project
+from regrade.api.edge import Edge, EdgeOptions
+from regrade.api.openapi import ERRORS, PREFIXES, describe
+from regrade.core.errors import RegradeError
+from regrade.core.jsontext import dumps
+from regrade.ports import Clock, Ids
+
+__all__ = ["AppOptions", "Services", "build_app"]
+
+_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    RegradeError: http.answer_error,
+    HTTPException: http.answer_routing_error,
+    RequestValidationError: http.answer_query_error,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppOptions:
+    """What the application needs beside its services."""
+
+    ids: Ids
+    clock: Clock
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
+    ready: Callable[[], bool] = lambda: True
+    web_routes: Sequence[BaseRoute] = ()
+    """Pages, at the root."""
+
+
+def build_app(services: Services, options: AppOptions) -> ASGIApp:
+    """The application that a server serves; it holds no state but what `services` hold."""
+    api = build_api(services)
+    description = dumps(describe(api, __version__))
+
+    async def openapi(_request: Request) -> Response:
+        return http.json_response(description)
+
+    root = Router(
+        [
+            *(Mount(prefix, api) for prefix in PREFIXES),
+            *health.routes(options.ready),
+            Route("/openapi.json", openapi),
+            *options.web_routes,
+        ],
+        redirect_slashes=False,
+    )
+    return Edge(
+        ExceptionMiddleware(root, _HANDLERS),
+        options.edge,
+        ids=options.ids,
+        clock=options.clock,
+        without_keys=services.keys.open,
+    )
+
+
+def build_api(services: Services) -> FastAPI:
+    """The routes of the API, relative to a prefix."""
+    api = FastAPI(
+        title="Regrade",
+        version=__version__,
+        openapi_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(project)],
+        responses=ERRORS,
+        exception_handlers=_HANDLERS,
+    )
+    api.state.services = services
+    for resource in (evals, runs, output_items, models):
+        api.include_router(resource.router)
+    return api

@@ -1,0 +1,78 @@
+"""What every route is given: the services, the caller's project, and how to recognize a repeated create."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from regrade.api.auth import candidates, refusal
+from regrade.core.entities import DEFAULT_PROJECT
+from regrade.services.creations import Attempt, Creations
+from regrade.services.evals import Evals
+from regrade.services.models import Models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that routes call."""
+
+    evals: Evals
+    runs: Any
+    output_items: Any
+    files: Any
+    uploads: Any
+    graders: Any
+    models: Models
+    keys: Any
+    creations: Creations
+
+
+def _services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+async def services(request: Request) -> Services:
+    """The services of this server."""
+    return _services(request)
+
+
+async def project(request: Request) -> str:
+    """The project of the caller's key; `default` where the server has no keys. Raises AuthenticationError."""
+    keys = _services(request).keys
+    if keys.open():
+        return DEFAULT_PROJECT
+    given = candidates(request.headers)
+    key = await run_in_threadpool(keys.authenticate, given)
+    if key is None:
+        raise refusal(given, request.scope)
+    owner: str = key.project
+    return owner
+
+
+CurrentServices = Annotated[Services, Depends(services)]
+CurrentProject = Annotated[str, Depends(project)]
+
+
+def attempt_of(request: Request, owner: str, body_hash: str) -> Attempt:
+    """The create that this request is, for bodies whose bytes differ between repeats, such as multipart ones."""
+    prefix: str = request.scope.get("root_path", "")
+    retries = request.headers.get("x-stainless-retry-count", "")
+    return Attempt(
+        project=owner,
+        path=request.scope["path"].removeprefix(prefix),
+        body_hash=body_hash,
+        repeat=retries.isdecimal() and int(retries) > 0,
+        idempotency_key=request.headers.get("idempotency-key"),
+    )
+
+
+async def attempt(request: Request, owner: CurrentProject) -> Attempt:
+    """The create that this request is: repeats of a JSON body have the same bytes."""
+    return attempt_of(request, owner, hashlib.sha256(await request.body()).hexdigest())
+
+
+CurrentAttempt = Annotated[Attempt, Depends(attempt)]
