@@ -86,9 +86,10 @@ class DiskBlobWriter:
 
     def abort(self) -> None:
         """Forget it; harmless after commit."""
-        self._path.unlink(missing_ok=True)
-        with suppress(OSError):  # a full disk, which is perhaps why this is called
-            self._file.close()
+        if not self._file.closed:
+            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # a full disk, which is perhaps why this is called
+                self._file.close()
 
 
 def _locked_file(directory: Path) -> tuple[BinaryIO, Path]:
