@@ -1,7 +1,7 @@
 """What the store keeps, as frozen values: one class an object of the API, and the pieces of a run."""
 
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from regrade.core.results import Counts, CriterionTally, ItemStatus
 from regrade.types.json import JsonObject
@@ -114,8 +114,7 @@ class ChunkClaim:
     """The chunk's aggregates as last committed, as core/results.Tally.from_json reads them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedItem:
+class FinishedItem(NamedTuple):
     """A graded row, ready to be stored and served."""
 
     index: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from regrade.core.entities import Chunk
 from regrade.core.errors import RowError
@@ -16,8 +16,7 @@ _MIN_CHUNK_ROWS = 2_000
 _MAX_CHUNK_ROWS = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One non-blank line of a file."""
 
     index: int

@@ -1,0 +1,264 @@
+"""The composition root: settings, the outside world, services, the application. The only place where they meet."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from regrade import engine, server_lock
+from regrade.api.app import AppOptions, build_app
+from regrade.api.context import Services
+from regrade.api.edge import LOOPBACK_HOSTS, EdgeOptions
+from regrade.core.errors import ConfigurationError
+from regrade.services.creations import Creations
+from regrade.services.evals import Evals
+from regrade.services.files import Files
+from regrade.services.graders import Graders
+from regrade.services.keys import Keys
+from regrade.services.models import Models
+from regrade.services.output_items import OutputItems
+from regrade.services.runs import Runs
+from regrade.services.uploads import Uploads
+from regrade.settings import Settings
+from regrade.store.blobs import DiskBlobs
+from regrade.store.chunks import SqlChunks
+from regrade.store.creations import SqlCreations
+from regrade.store.database import Database, sqlite_engine
+from regrade.store.evals import SqlEvals
+from regrade.store.files import SqlFiles
+from regrade.store.keys import SqlKeys
+from regrade.store.output_items import SqlOutputItems
+from regrade.store.runs import SqlRuns
+from regrade.store.tables import metadata
+from regrade.store.uploads import SqlUploads
+from regrade.supervisor import Supervisor
+from regrade.system import SystemClock, SystemIds
+from regrade.types.json import JsonObject
+
+_WORKERS_READY_SECONDS = 60.0
+_BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The outside world of one process: everything that is handed in."""
+
+    settings: Settings
+    clock: SystemClock
+    ids: SystemIds
+    database: Database
+    blobs: DiskBlobs
+    evals: SqlEvals
+    runs: SqlRuns
+    chunks: SqlChunks
+    output_items: SqlOutputItems
+    files: SqlFiles
+    uploads: SqlUploads
+    keys: SqlKeys
+    creations: SqlCreations
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.database.close()
+
+    @property
+    def engine_path(self) -> Path:
+        """DBOS's file, apart from ours: its many small commits never wait for our large ones."""
+        return self.settings.data_dir / "engine.sqlite3"
+
+
+def open_outside(settings: Settings) -> Outside:
+    """Open the stores of a data directory, upgrading them first where they are older than this program."""
+    data_dir = server_lock.open_data_dir(settings.data_dir)
+    database = Database(sqlite_engine(data_dir / "regrade.sqlite3"))
+    metadata.create_all(database.engine)
+    clock = SystemClock()
+    return Outside(
+        settings=settings,
+        clock=clock,
+        ids=SystemIds(clock),
+        database=database,
+        blobs=DiskBlobs(data_dir / "blobs"),
+        evals=SqlEvals(database),
+        runs=SqlRuns(database),
+        chunks=SqlChunks(database),
+        output_items=SqlOutputItems(database),
+        files=SqlFiles(database),
+        uploads=SqlUploads(database),
+        keys=SqlKeys(database),
+        creations=SqlCreations(database),
+    )
+
+
+def build_services(world: Outside, queue: engine.DbosQueue, public_url: str) -> Services:
+    """The services of a server."""
+    clock, ids = world.clock, world.ids
+    runs = Runs(
+        evals=world.evals,
+        runs=world.runs,
+        files=world.files,
+        blobs=world.blobs,
+        engine=queue,
+        ids=ids,
+        clock=clock,
+        public_url=public_url,
+    )
+    return Services(
+        evals=Evals(world.evals, ids, clock),
+        runs=runs,
+        output_items=OutputItems(runs, world.output_items),
+        files=Files(world.files, world.blobs, clock, ids, max_bytes=world.settings.max_file_bytes),
+        uploads=Uploads(world.uploads, world.files, world.blobs, clock, ids),
+        graders=Graders(),
+        models=Models(),
+        keys=Keys(world.keys, clock, ids),
+        creations=Creations(world.creations, clock),
+    )
+
+
+def open_keys(settings: Settings) -> Keys:
+    """The keys of a data directory, before and beside a server, for a command that ends soon."""
+    world = open_outside(settings)
+    return Keys(world.keys, world.clock, world.ids)
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
+    """Serve until told to stop; `on_ready` gets the URL once everything answers. The exit status.
+
+    Raises ConfigurationError where the settings do not allow a start.
+    """
+    with server_lock.hold(settings.data_dir), closing(open_outside(settings)) as world:
+        world.blobs.clean()
+        keys = Keys(world.keys, world.clock, world.ids)
+        _make_first_key(settings, keys)
+        _require_keys_off_loopback(settings, keys)
+        listener = _listen(settings.host, settings.port)
+        url = _url(settings.host, listener.getsockname()[1])
+        engine_of_queue = engine.sqlite_engine(world.engine_path)
+        engine.migrate(engine_of_queue)
+        queue = engine.DbosQueue(engine_of_queue)
+        supervisor = Supervisor(settings.workers, _flags(settings))
+        supervisor.start()
+        try:
+            services = build_services(world, queue, settings.public_url or url)
+            app = build_app(
+                services,
+                AppOptions(
+                    ids=world.ids,
+                    clock=world.clock,
+                    edge=EdgeOptions(max_body_bytes=settings.max_body_bytes, public_url=settings.public_url),
+                    ready=lambda: supervisor.wait_until_ready(0),
+                ),
+            )
+
+            def ready() -> None:
+                if not supervisor.wait_until_ready(_WORKERS_READY_SECONDS):
+                    logging.getLogger(__name__).error("The workers did not start; runs will wait for them")
+                server_lock.announce(settings.data_dir, url)
+                on_ready(url)
+
+            return _serve_app(app, listener, settings, ready)
+        finally:
+            supervisor.stop()
+            queue.close()
+            engine_of_queue.dispose()
+
+
+def _serve_app(app: ASGIApp, listener: socket.socket, settings: Settings, ready: Callable[[], None]) -> int:
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=10,
+        backlog=_BACKLOG,
+    )
+    server = _Server(config, ready)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve(sockets=[listener]))
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._telling: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._telling = asyncio.create_task(asyncio.to_thread(self._ready))
+
+
+def _flags(settings: Settings) -> JsonObject:
+    """The settings as a worker reads them back, through the same parser as flags."""
+    given = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "registry"}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigurationError where the address cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The address {host}:{port} cannot be listened on ({error.strerror}). "
+            f"Choose another, for example --port {port + 1}.",
+            param="port",
+        ) from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _require_keys_off_loopback(settings: Settings, keys: Keys) -> None:
+    loopback = settings.host in LOOPBACK_HOSTS or settings.host == "::1" or settings.host.startswith("127.")
+    if not loopback and keys.open():
+        raise ConfigurationError(
+            f"Without keys this server answers on loopback only, and --host is {settings.host}. Make a key first: "
+            "regrade keys create --project default --admin",
+            param="host",
+        )
+
+
+def _make_first_key(settings: Settings, keys: Keys) -> None:
+    """Take the operator's own secret as the first admin key, where there is none yet."""
+    if settings.admin_key_file is None or not keys.open():
+        return
+    try:
+        secret = settings.admin_key_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The admin key file {settings.admin_key_file} cannot be read ({error.strerror}).",
+            param="admin_key_file",
+        ) from error
+    keys.adopt(secret, project="default", name="admin key file", admin=True)
+
+
+def configure_logging(level: str) -> None:
+    """Plain lines on standard error."""
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )

@@ -1,0 +1,83 @@
+"""A grading process: `python -m regrade.worker SLOT COUNT`, started by the supervisor.
+
+It reads its settings as one line of JSON from standard input, and ends at once when that input is closed. Ending at
+once is always safe: what is not committed is done again by whoever takes the work up.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from contextlib import closing
+
+import uvloop
+
+from regrade import engine
+from regrade.core.jsontext import loads
+from regrade.main import Outside, configure_logging, open_outside
+from regrade.services.files import Files
+from regrade.services.uploads import Uploads
+from regrade.settings import Settings, load
+from regrade.supervisor import READY_LINE
+from regrade.workflows.eval_run import EvalRuns
+from regrade.workflows.upkeep import Chore, repeat, start_waiting_runs, sweep_runs
+
+_AT_ONCE = 4
+"""Chunks at a time: they take turns, so a short run does not wait for a long one."""
+
+
+def main() -> None:
+    """The whole life of a worker."""
+    slot, count = int(sys.argv[1]), int(sys.argv[2])
+    settings = load(loads(sys.stdin.buffer.readline()))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    configure_logging(settings.log_level)
+    uvloop.run(work(settings, slot, count))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+async def work(settings: Settings, slot: int, count: int) -> None:
+    """Take work for ever. The worker of slot 0 also does the upkeep."""
+    with closing(open_outside(settings)) as world:
+        workflow_engine = engine.sqlite_engine(world.engine_path)
+        queue = engine.DbosQueue(workflow_engine)
+        eval_runs = EvalRuns(
+            evals=world.evals,
+            runs=world.runs,
+            chunks=world.chunks,
+            blobs=world.blobs,
+            engine=queue,
+            clock=world.clock,
+            max_row_bytes=settings.max_row_bytes,
+        )
+        executors = [f"worker-{each}" for each in range(count)]
+        await engine.launch(
+            workflow_engine, executor=executors[slot], at_once=_AT_ONCE, run=eval_runs.run, chunk=eval_runs.chunk
+        )
+        if slot == 0:
+            # The data directory has one server, so what other executors left belongs to nobody any more.
+            await engine.adopt(executors)
+        sys.stdout.buffer.write(READY_LINE)
+        sys.stdout.buffer.flush()
+        if slot == 0:
+            await repeat(_chores(world, queue))
+        await asyncio.Event().wait()
+
+
+def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
+    files = Files(world.files, world.blobs, world.clock, world.ids)
+    uploads = Uploads(world.uploads, world.files, world.blobs, world.clock, world.ids)
+    return [
+        Chore(name="start waiting runs", do=lambda: start_waiting_runs(world.runs, queue)),
+        Chore(name="remove what deleted runs left", do=lambda: sweep_runs(world.runs, world.blobs, world.clock)),
+        Chore(name="remove deleted and expired files", do=files.sweep),
+        Chore(name="remove ended uploads", do=uploads.sweep),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""One row through an eval: from a line of the source to an output item, ready to be stored and served."""
+
+from collections.abc import Sequence
+
+from regrade.core import samples
+from regrade.core.entities import Eval, FinishedItem, Run
+from regrade.core.errors import RowError
+from regrade.core.ids import output_item_id
+from regrade.core.item_schema import compile_item_schema
+from regrade.core.jsontext import dumps
+from regrade.core.results import ItemStatus, Tally
+from regrade.graders.build import build
+from regrade.ports import Clock, Grade, Grader, Row
+from regrade.sources import jsonl
+from regrade.types.json import JsonObject, JsonValue
+
+
+class CompiledEval:
+    """An eval's schema and graders, compiled once and used for every row of its runs."""
+
+    def __init__(self, eval_: Eval) -> None:
+        self.eval_id = eval_.id
+        self.schema = compile_item_schema(eval_.data_source_config)
+        self.graders: list[tuple[str, Grader]] = [
+            (criterion["id"], build(criterion)) for criterion in eval_.testing_criteria
+        ]
+
+    @property
+    def criteria(self) -> list[str]:
+        """Criterion ids, in the eval's order."""
+        return [name for name, _ in self.graders]
+
+
+class RowGrading:
+    """Grades the rows of one run and adds them up in `tally`."""
+
+    def __init__(self, compiled: CompiledEval, run: Run, tally: Tally, clock: Clock, max_row_bytes: int) -> None:
+        self._compiled = compiled
+        self._run = run
+        self._clock = clock
+        self._max_row_bytes = max_row_bytes
+        self.tally = tally
+
+    async def finish(self, line: jsonl.Line) -> FinishedItem:
+        """The output item of one line. A row that cannot be graded becomes an errored item, never an exception."""
+        item: JsonObject = {}
+        recorded: JsonValue = None
+        try:
+            item, recorded = jsonl.parse(line, max_row_bytes=self._max_row_bytes)
+            reason = self._compiled.schema.check(item)
+            if reason is not None:
+                raise RowError(f"Line {line.number}: {reason}")
+            namespace = samples.namespace(recorded)
+            sample = samples.answered(recorded)
+        except RowError as error:
+            return self._errored(line.index, item, error)
+        row = Row(item, namespace)
+        grades = [(name, grader, await grader.grade(row)) for name, grader in self._compiled.graders]
+        return self._item(line.index, item, sample, grades)
+
+    def _item(
+        self, index: int, item: JsonObject, sample: JsonObject, grades: Sequence[tuple[str, Grader, Grade]]
+    ) -> FinishedItem:
+        status: ItemStatus = "pass"
+        scores: list[float | None] = []
+        for name, _, grade in grades:
+            score = None if grade.error else grade.score
+            scores.append(score)
+            self.tally.criteria[name].add(score, passed=grade.passed)
+            if grade.error:
+                status = "error"
+                self.tally.first_error = self.tally.first_error or grade.error.message
+            elif not grade.passed and status == "pass":
+                status = "fail"
+        results = [_result(name, grader, grade) for name, grader, grade in grades]
+        return self._finished(index, status, scores, item, sample, results)
+
+    def _errored(self, index: int, item: JsonObject, error: RowError) -> FinishedItem:
+        """The item of a row that never reached the graders."""
+        for name, _ in self._compiled.graders:
+            self.tally.criteria[name].add(None, passed=False)
+        self.tally.first_error = self.tally.first_error or error.message
+        sample = {
+            **samples.answered(None),
+            "error": {"code": error.code or "invalid_row", "message": error.message},
+        }
+        return self._finished(index, "error", [None] * len(self._compiled.graders), item, sample, [])
+
+    def _finished(
+        self,
+        index: int,
+        status: ItemStatus,
+        scores: list[float | None],
+        item: JsonObject,
+        sample: JsonObject,
+        results: list[JsonObject],
+    ) -> FinishedItem:
+        self.tally.add(status)
+        now = self._clock.now()
+        body = dumps(
+            {
+                "object": "eval.run.output_item",
+                "id": output_item_id(self._run.id, index),
+                "run_id": self._run.id,
+                "eval_id": self._run.eval_id,
+                "created_at": now,
+                "status": status,
+                "datasource_item_id": index,
+                "datasource_item": item,
+                "results": results,
+                "sample": sample,
+            }
+        )
+        return FinishedItem(index, status, now, dumps(scores), body)
+
+
+def _result(name: str, grader: Grader, grade: Grade) -> JsonObject:
+    """One entry of an output item's `results`."""
+    result: JsonObject = {
+        "name": name,
+        "type": grader.type,
+        "passed": grade.passed,
+        "score": grade.score,
+        "sample": grade.sample,
+    }
+    if grade.sub_scores is not None:
+        result["sub_scores"] = grade.sub_scores
+    if grade.sub_errors:
+        result["sub_errors"] = [{"code": each.kind, "message": each.message} for each in grade.sub_errors]
+    if grade.extra:
+        result.update(grade.extra)
+    if grade.error:
+        result["error"] = {"code": grade.error.kind, "message": grade.error.message}
+    return result

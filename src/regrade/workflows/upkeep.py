@@ -1,0 +1,44 @@
+"""What a server does on its own, every few seconds: start what waits, remove what is no longer needed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from regrade.ports import Blobs, Clock, Engine, RunStore
+
+logger = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 10.0
+_ITEMS_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """One thing to do in every round; bounded work, so that no round takes long."""
+
+    name: str
+    do: Callable[[], object]
+
+
+def start_waiting_runs(runs: RunStore, engine: Engine) -> None:
+    """Ask for the workflow of every run that has not ended; for all that have one this changes nothing."""
+    for run in runs.unfinished():
+        engine.start_run(run.id)
+
+
+def sweep_runs(runs: RunStore, blobs: Blobs, clock: Clock) -> None:
+    """Remove items of deleted runs, some at a time."""
+    for blob in runs.sweep(now=clock.now(), limit=_ITEMS_AT_ONCE):
+        blobs.delete(blob)
+
+
+async def repeat(chores: Sequence[Chore], period: float = PERIOD_SECONDS) -> None:
+    """Do all chores now and in every period, for ever; one that fails is tried again in the next."""
+    while True:
+        for chore in chores:
+            try:
+                await asyncio.to_thread(chore.do)
+            except Exception:  # a chore is work handed over: the next round must come
+                logger.exception("Upkeep could not %s; it tries again in %g seconds", chore.name, period)
+        await asyncio.sleep(period)
