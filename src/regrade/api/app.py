@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp
 
 from regrade import __version__
-from regrade.api import evals, health, http, models, output_items, runs
+from regrade.api import evals, files, health, http, models, output_items, runs, uploads
 from regrade.api.context import Services, project
 from regrade.api.edge import Edge, EdgeOptions
 from regrade.api.openapi import ERRORS, PREFIXES, describe
@@ -81,6 +81,6 @@ def build_api(services: Services) -> FastAPI:
         exception_handlers=_HANDLERS,
     )
     api.state.services = services
-    for resource in (evals, runs, output_items, models):
+    for resource in (evals, runs, output_items, files, uploads, models):
         api.include_router(resource.router)
     return api
