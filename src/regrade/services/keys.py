@@ -40,6 +40,11 @@ class Keys:
 
     def create(self, project: str, name: str, *, admin: bool) -> tuple[Key, str]:
         """A new key and its secret, which nobody can read again."""
+        secret = PREFIX + self._ids.secret()
+        return self.adopt(secret, project=project, name=name, admin=admin), secret
+
+    def adopt(self, secret: str, *, project: str, name: str, admin: bool) -> Key:
+        """A new key whose secret was made elsewhere, and must be as long and random as ours."""
         if _PROJECT.fullmatch(project) is None:
             raise InvalidError(
                 f"'{project[:64]}' cannot be a project's name. Use up to 64 letters, digits, '.', '_' and '-'.",
@@ -47,15 +52,6 @@ class Keys:
             )
         if len(name) > _MAX_NAME:
             raise InvalidError(f"A key's name can have at most {_MAX_NAME} characters.", param="name")
-        secret = PREFIX + self._ids.secret()
-        return self.adopt(secret, project, name, admin=admin), secret
-
-    def adopt(self, secret: str, project: str, name: str, *, admin: bool) -> Key:
-        """A key whose secret the operator has chosen. Raises InvalidError where it could be guessed."""
-        if len(secret) < _MIN_SECRET:
-            raise InvalidError(
-                f"A key's secret needs at least {_MIN_SECRET} characters; this one has {len(secret)}."
-            )
         key = Key(
             id=self._ids.new("key"),
             project=project,
