@@ -17,6 +17,7 @@ _FRESH_SECONDS = 2  # how long a revoked key may still work in another process
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MIN_SECRET = 20
 _MAX_NAME = 255
+_MIN_SECRET = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,14 @@ class Keys:
         return self.adopt(secret, project=project, name=name, admin=admin), secret
 
     def adopt(self, secret: str, *, project: str, name: str, admin: bool) -> Key:
-        """A new key whose secret was made elsewhere, and must be as long and random as ours."""
+        """A new key whose secret was made elsewhere."""
         if _PROJECT.fullmatch(project) is None:
             raise InvalidError(
                 f"'{project[:64]}' cannot be a project's name. Use up to 64 letters, digits, '.', '_' and '-'.",
                 param="project",
             )
+        if len(secret) < _MIN_SECRET:
+            raise InvalidError(f"A key needs at least {_MIN_SECRET} random characters.", param="secret")
         if len(name) > _MAX_NAME:
             raise InvalidError(f"A key's name can have at most {_MAX_NAME} characters.", param="name")
         key = Key(
