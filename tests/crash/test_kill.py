@@ -1,0 +1,75 @@
+"""kill -9 at any moment: every run ends, every row has exactly one output item, counters equal the rows."""
+
+import os
+import random
+import sqlite3
+import time
+
+import psutil
+import pytest
+from evals import CONFIG, EXACT, file_source, inline_source, row, upload, wait
+from servers import Server
+
+
+def kill_somebody(server: Server, chance: random.Random) -> bool:
+    """Kill the server, or only one of its grading processes; whether the server is gone."""
+    workers = psutil.Process(server.process.pid).children()
+    if workers and chance.random() < 0.5:
+        workers[0].kill()
+        return False
+    server.kill()
+    return True
+
+
+def crash_until_done(data_dir, rows: int, kills: int, seed: int) -> None:
+    chance = random.Random(seed)
+    server = Server(data_dir)
+    try:
+        with server.client() as client:
+            eval_ = client.evals.create(name="crash", data_source_config=CONFIG, testing_criteria=[EXACT])
+            file = upload(client, (row(index, right=index % 3 != 0) for index in range(rows)))
+            runs = [
+                client.evals.runs.create(eval_.id, data_source=file_source(file)),
+                client.evals.runs.create(eval_.id, data_source=inline_source([row(0, right=True)] * 50)),
+            ]
+        for _ in range(kills):
+            time.sleep(chance.uniform(0.0, 0.8))
+            if kill_somebody(server, chance):
+                server = Server(data_dir)
+        with server.client() as client:
+            big, small = (wait(client, client.evals.runs.retrieve(run.id, eval_id=eval_.id), 120) for run in runs)
+        right = sum(index % 3 != 0 for index in range(rows))
+        assert (big.status, small.status) == ("completed", "completed")
+        assert big.result_counts.to_dict() == {
+            "total": rows,
+            "passed": right,
+            "failed": rows - right,
+            "errored": 0,
+        }
+        assert (small.result_counts.total, small.result_counts.passed) == (50, 50)
+        assert big.per_testing_criteria_results[0].passed == right
+        with server.client() as client:
+            ids = [
+                item.datasource_item_id
+                for item in client.evals.runs.output_items.list(small.id, eval_id=eval_.id, limit=100)
+            ]
+        assert ids == list(range(50))
+    finally:
+        server.stop() if server.process.poll() is None else None
+    with sqlite3.connect(data_dir / "regrade.sqlite3") as database:
+        facts = database.execute("SELECT count(*), count(DISTINCT key) FROM output_items").fetchone()
+        bodies = database.execute("SELECT count(*) FROM output_item_bodies").fetchone()
+    database.close()
+    assert facts == (rows + 50, rows + 50)
+    assert bodies == (rows + 50,)
+
+
+def test_a_server_killed_three_times_loses_and_repeats_nothing(tmp_path):
+    crash_until_done(tmp_path / "data", rows=30_000, kills=3, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(int(os.environ.get("REGRADE_LONG") or 1) * 10))
+def test_a_server_killed_often_loses_and_repeats_nothing(tmp_path, seed):
+    crash_until_done(tmp_path / "data", rows=100_000, kills=12, seed=seed)
