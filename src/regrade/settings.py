@@ -108,6 +108,12 @@ class Settings:
     registry: JsonObject = field(default_factory=dict, repr=False)
     """The REGISTRY_TABLES of regrade.toml as written there."""
 
+    def local_url(self, port: int | None = None) -> str:
+        """Where this machine reaches the server; `port` is the one that was found where the setting is 0."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host)  # noqa: S104 - read here, not bound
+        host = host or (f"[{self.host}]" if ":" in self.host else self.host)
+        return f"http://{host}:{port or self.port}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:

@@ -1,0 +1,148 @@
+"""The HTTP client of the commands: the few calls of the API that they make."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from regrade.core import jsontext
+from regrade.core.errors import (
+    AuthenticationError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    RegradeError,
+    UnavailableError,
+)
+from regrade.types.json import JsonObject
+
+PAGE = 100
+ENDED = ("completed", "failed", "canceled")
+
+_PAUSES_S = (0.25, 0.5, 1, 2, 4)
+_PREFIXES = ("/v1", "/openai/v1", "/openai")
+
+
+class Client:
+    """A server of the API; an async context manager.
+
+    Calls raise the project's own errors, with the server's message. What changes nothing is repeated while the
+    server cannot answer, for about eight seconds, so that watching a run outlives a restart.
+    """
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self.url = url.rstrip("/")
+        self._base = self.url if self.url.endswith(_PREFIXES) else f"{self.url}/v1"
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def upload(self, filename: str, content: BinaryIO) -> str:
+        """Upload a file of rows; its id."""
+        form = aiohttp.FormData()
+        form.add_field("purpose", "evals")
+        form.add_field("file", content, filename=filename, content_type="application/octet-stream")
+        return str((await self._send("POST", "/files", data=form))["id"])
+
+    async def create_eval(self, body: JsonObject) -> JsonObject:
+        """POST /evals."""
+        return await self._send("POST", "/evals", json=body)
+
+    async def get_eval(self, eval_id: str) -> JsonObject:
+        """GET /evals/{eval_id}."""
+        return await self._send("GET", f"/evals/{quote(eval_id, safe='')}")
+
+    async def evals(self) -> AsyncIterator[JsonObject]:
+        """Every eval, the newest first."""
+        async for eval_ in self._list("/evals", {"order": "desc"}):
+            yield eval_
+
+    async def create_run(self, eval_id: str, body: JsonObject) -> JsonObject:
+        """POST /evals/{eval_id}/runs."""
+        return await self._send("POST", f"/evals/{quote(eval_id, safe='')}/runs", json=body)
+
+    async def get_run(self, run: JsonObject) -> JsonObject:
+        """The run as it is now."""
+        return await self._send("GET", f"/evals/{run['eval_id']}/runs/{run['id']}")
+
+    async def cancel_run(self, run: JsonObject) -> JsonObject:
+        """Stop the run; what is graded stays. A run that has ended meanwhile is answered as it is."""
+        try:
+            return await self._send("POST", f"/evals/{run['eval_id']}/runs/{run['id']}/cancel")
+        except InvalidError:
+            return await self.get_run(run)
+
+    async def items(self, run: JsonObject) -> AsyncIterator[JsonObject]:
+        """The output items of a run, in row order."""
+        async for item in self._list(f"/evals/{run['eval_id']}/runs/{run['id']}/output_items", {}):
+            yield item
+
+    async def _list(self, path: str, query: dict[str, str]) -> AsyncIterator[JsonObject]:
+        query = {**query, "limit": str(PAGE)}
+        while True:
+            page = await self._send("GET", path, params=query)
+            for row in page["data"]:
+                yield row
+            if not page["has_more"] or not page["data"]:
+                return
+            query["after"] = page["data"][-1]["id"]
+
+    async def _send(self, method: str, path: str, *, json: JsonObject | None = None, **options: Any) -> JsonObject:
+        if json is not None:
+            options["data"] = jsontext.dumps(json)
+            options["headers"] = {"Content-Type": "application/json"}
+        for pause in _PAUSES_S if method == "GET" else ():
+            try:
+                return await self._send_once(method, path, options)
+            except UnavailableError:
+                await asyncio.sleep(pause)
+        return await self._send_once(method, path, options)
+
+    async def _send_once(self, method: str, path: str, options: dict[str, Any]) -> JsonObject:
+        try:
+            async with self._session.request(method, self._base + path, **options) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnavailableError(
+                f"The server at {self.url} does not answer: {error or 'it took too long'}."
+            ) from error
+        if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+            raise _error_of(self.url, response, body)
+        try:
+            answer = jsontext.loads(body)
+        except InvalidError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise UnavailableError(f"What answers at {self.url} is no server of this API: its answer is not JSON.")
+        return answer
+
+
+def _error_of(url: str, response: aiohttp.ClientResponse, body: bytes) -> RegradeError:
+    kind = _KINDS.get(response.status, UnavailableError if response.status >= 500 else InvalidError)  # noqa: PLR2004
+    request_id = response.headers.get("x-request-id")
+    told = f" (request {request_id})" if request_id else ""
+    try:
+        error = jsontext.loads(body)["error"]
+        return kind(f"{error['message']}{told}", param=error.get("param"))
+    except (InvalidError, KeyError, TypeError):
+        return kind(f"The server at {url} answered with status {response.status} and no explanation{told}.")
+
+
+_KINDS: dict[int, type[RegradeError]] = {
+    401: AuthenticationError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    408: UnavailableError,
+    429: UnavailableError,
+}

@@ -1,0 +1,71 @@
+"""`regrade keys`: who may use a server, and for which project."""
+
+from typing import Annotated
+
+import typer
+
+from regrade import settings
+from regrade.cli.options import Config, DataDir
+
+app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    project: Annotated[str, typer.Option(help="Project whose evals, runs and files the key sees.")],
+    name: Annotated[str, typer.Option(help="What the key is for, to tell keys apart.")] = "",
+    admin: Annotated[
+        bool, typer.Option("--admin", help="The key may also do what concerns the whole server.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Create a key. It is shown this once, alone on the last line.
+
+    From the first key on, every request needs one.
+    """
+    from regrade import main
+
+    found = settings.load({"data_dir": data_dir, "config": config})
+    key, secret = main.open_keys(found).create(project, name, admin=admin)
+    typer.echo(f"Key {key.id} of project {key.project}; keep it, it is not shown again:")
+    typer.echo(secret)
+
+
+@app.command("list")
+def list_keys(data_dir: DataDir = None, config: Config = None) -> None:
+    """List the keys, without their secrets."""
+    from datetime import UTC, datetime
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from regrade import main
+
+    keys = main.open_keys(settings.load({"data_dir": data_dir, "config": config})).list()
+    if not keys:
+        typer.echo("There are no keys: the server answers on loopback only, and takes any.")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("Id", "Project", "Name", "Key", "Admin", "Created", "State"):
+        table.add_column(title, overflow="fold")
+    for key in keys:
+        created = datetime.fromtimestamp(key.created_at, UTC).strftime("%Y-%m-%d %H:%M")
+        state = "active" if key.revoked_at is None else "revoked"
+        row = (key.id, key.project, key.name, f"...{key.hint}", "yes" if key.admin else "no", created, state)
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+@app.command("revoke")
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key, as `regrade keys list` shows it.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Revoke a key: from now on no request can use it."""
+    from regrade import main
+
+    main.open_keys(settings.load({"data_dir": data_dir, "config": config})).revoke(key_id)
+    typer.echo(f"Key {key_id} is revoked.")

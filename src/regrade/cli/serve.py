@@ -1,0 +1,81 @@
+"""`regrade serve`: the API, the report pages and the processes that grade."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regrade import __version__, settings
+from regrade.cli.options import Config, DataDir, setting
+
+
+def serve(
+    host: Annotated[str | None, setting("host")] = None,
+    port: Annotated[int | None, setting("port")] = None,
+    workers: Annotated[int | None, setting("workers")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    public_url: Annotated[str | None, setting("public_url")] = None,
+    log_level: Annotated[str | None, setting("log_level")] = None,
+    admin_key_file: Annotated[Path | None, setting("admin_key_file")] = None,
+    max_body_bytes: Annotated[str | None, setting("max_body_bytes", "64 MiB")] = None,
+    max_row_bytes: Annotated[str | None, setting("max_row_bytes", "16 MiB")] = None,
+    max_file_bytes: Annotated[str | None, setting("max_file_bytes", "512 MiB")] = None,
+    max_part_bytes: Annotated[str | None, setting("max_part_bytes", "64 MiB")] = None,
+    max_upload_bytes: Annotated[str | None, setting("max_upload_bytes", "8 GiB")] = None,
+    until_stdin_closes: Annotated[
+        bool,
+        typer.Option("--until-stdin-closes", help="Stop when standard input closes: for programs that start us."),
+    ] = False,
+) -> None:
+    """Start the server. It needs no other service: SQLite and files in the data directory.
+
+    Every option can also be given in the environment (REGRADE_PORT ...) and in regrade.toml.
+    """
+    started = time.monotonic()
+    flags = {key: value for key, value in locals().items() if key in settings.options() or key == "config"}
+    found = settings.load(flags)
+    if until_stdin_closes:
+        threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
+
+    from regrade import main
+
+    main.configure_logging(found.log_level)
+
+    def on_ready(url: str) -> None:
+        sys.stdout.write(start_up_text(found, url, time.monotonic() - started))
+        sys.stdout.flush()
+
+    raise typer.Exit(main.serve(found, on_ready=on_ready))
+
+
+def start_up_text(found: settings.Settings, url: str, seconds: float) -> str:
+    """What a person needs first; tools wait for the line that begins with `ready`."""
+    rows = [
+        ("API", f"{url}/v1", "set base_url to this"),
+        ("Data", _short(found.data_dir), "SQLite and files, no other service needed"),
+        ("Models", "none", "graders that ask no model work; so do rows with recorded answers"),
+        ("Try", "regrade demo", "grades 60 support tickets, no model needed"),
+    ]
+    width = max(len(value) for _, value, _ in rows)
+    body = "".join(f"  {title:<8}{value:<{width}}   {note}\n" for title, value, note in rows)
+    return f"regrade {__version__}\n{body}ready {url} in {seconds:.1f} s\n"
+
+
+def _short(path: Path) -> str:
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):
+        return str(path)
+
+
+def _stop_with_stdin() -> None:
+    # Unbuffered, and below sys.stdin: a daemon thread must not hold its lock when the interpreter ends.
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
