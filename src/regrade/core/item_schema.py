@@ -1,0 +1,84 @@
+"""The JSON Schema of an eval's items: compiled once a run, checked once a row, never fetching anything."""
+
+from typing import cast
+
+import jsonschema_rs
+
+from regrade.core.errors import InvalidError
+from regrade.types.json import JsonObject, JsonValue
+
+_MAX_REASON = 500
+
+
+class ItemSchema:
+    """A compiled JSON Schema, draft 2020-12."""
+
+    __slots__ = ("_is_valid", "_validate")
+
+    def __init__(self, schema: JsonObject, *, at: str = "data_source_config.item_schema") -> None:
+        """Raises InvalidError where this is no JSON Schema, or one that refers to something outside itself."""
+        try:
+            validator = jsonschema_rs.Draft202012Validator(
+                schema,
+                # The library would follow file: and http: references by itself.
+                offline=True,
+                # The default engine backtracks, and patterns come from clients.
+                pattern_options=jsonschema_rs.RegexOptions(),
+            )
+        except jsonschema_rs.ValidationError as error:
+            raise _not_a_schema(error, at) from error
+        except (ValueError, jsonschema_rs.ReferencingError) as error:
+            raise InvalidError(f"'{at}' is not a valid JSON Schema: {error}.", param=at) from error
+        self._is_valid = validator.is_valid
+        self._validate = validator.validate
+
+    def check(self, item: JsonValue) -> str | None:
+        """None where the item fits; else the path that does not and why, such as `item.age: "x" is not ...`."""
+        try:
+            if self._is_valid(item):
+                return None
+            self._validate(item)
+        except jsonschema_rs.ValidationError as error:
+            return f"{path_text('item', error.instance_path)}: {_short(error.message)}"
+        except ValueError as error:  # text that is not Unicode
+            return f"item: {_short(str(error))}"
+        return None
+
+
+def compile_item_schema(data_source_config: JsonObject) -> ItemSchema:
+    """The schema of an eval's items from its data source config as answered."""
+    return ItemSchema(item_schema_of(data_source_config))
+
+
+def item_schema_of(data_source_config: JsonObject) -> JsonObject:
+    """The schema of `item` within the `schema` of a data source config as answered."""
+    return cast("JsonObject", data_source_config["schema"]["properties"]["item"])
+
+
+def path_text(root: str, path: list[str | int]) -> str:
+    """`item`, ["a", 0] -> `item.a[0]`."""
+    return root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+
+
+def _not_a_schema(error: jsonschema_rs.ValidationError, at: str) -> InvalidError:
+    reason = _short(error.message)
+    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Referencing):
+        # The part before this names the reference; the part after it speaks of the library's registry.
+        reason = reason.split(" is not present in a registry")[0]
+        return InvalidError(
+            f"'{at}' refers to something that is not part of it: {reason}. Schemas are never fetched: move what "
+            "they refer to into '$defs'.",
+            param=at,
+        )
+    where = path_text(at, error.instance_path)
+    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Format):
+        return InvalidError(
+            f"{_short(repr(error.instance))} at '{where}' is not a regular expression, or not one that is "
+            "matched in linear time (look-around and back-references are not).",
+            param=at,
+        )
+    return InvalidError(f"'{at}' is not a valid JSON Schema: at '{where}': {reason}.", param=at)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}…"

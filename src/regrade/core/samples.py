@@ -1,0 +1,238 @@
+"""Recorded answers in any of their shapes, as templates see them and as output items show them.
+
+A recorded answer is a chat completion, a Responses object, something with an `output_text`, a sample of an output
+item, or a mere string.
+"""
+
+from typing import Any
+
+from regrade.core import jsontext
+from regrade.core.errors import RowError
+from regrade.core.messages import flatten
+from regrade.types.json import JsonObject, JsonValue
+
+
+class SampleNamespace(dict[str, Any]):
+    """What templates see as `sample`; `output_json` is parsed when first asked for."""
+
+    __slots__ = ()
+
+    def __missing__(self, key: str) -> JsonValue:
+        if key == "output_json":
+            value = _parsed(self.get("output_text"))
+            if value is not None:
+                self[key] = value
+                return value
+        raise KeyError(key)
+
+
+def namespace(raw: JsonValue) -> JsonObject:
+    """The `sample.*` namespace of a recorded answer; empty where there is none.
+
+    Keys of the recording stay as they are, so that templates can reach all of it. Raises RowError where the
+    recording is neither an object nor a string.
+    """
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        if isinstance(raw, str):
+            return namespace({"output_text": raw})
+        raise RowError("The row's 'sample' is neither an object nor a string.")
+    sample = SampleNamespace(raw)
+    choice = _first_choice(raw)
+    if choice is not None:
+        _from_message(sample, choice)
+    elif isinstance(raw.get("output"), list):
+        _from_output(sample, raw["output"])
+    if not isinstance(sample.get("output_tools"), list):
+        sample["output_tools"] = []
+    if sample.get("input_tools") is None:
+        sample["input_tools"] = raw.get("tools") or []
+    sample.setdefault("output_audio", None)
+    sample.setdefault("output_reasoning_summary", None)
+    if sample.get("output_json", ...) is None:
+        del sample["output_json"]
+    return sample
+
+
+def answered(raw: JsonValue) -> JsonObject:
+    """The `sample` of an output item; every key is there, whatever the recording holds."""
+    if not isinstance(raw, dict):
+        raw = {"output_text": raw} if isinstance(raw, str) else {}
+    limit = _integer(raw.get("max_completion_tokens")) or _integer(raw.get("max_output_tokens"))
+    model = raw.get("model")
+    return {
+        "input": [],
+        "output": _output(raw),
+        "finish_reason": _finish_reason(raw),
+        "model": model if isinstance(model, str) else "",
+        "usage": _usage(raw.get("usage")),
+        "error": _error(raw.get("error")),
+        "temperature": _number(raw.get("temperature")),
+        "max_completion_tokens": limit,
+        "max_completions_tokens": limit,
+        "top_p": _number(raw.get("top_p")),
+        "seed": _integer(raw.get("seed")),
+    }
+
+
+def _first_choice(raw: JsonObject) -> JsonObject | None:
+    """The message of the first choice of a chat completion."""
+    match raw.get("choices"):
+        case [{"message": dict(message)}, *_]:
+            return message
+        case _:
+            return None
+
+
+def _from_message(sample: JsonObject, message: JsonObject) -> None:
+    if not isinstance(sample.get("output_text"), str):
+        sample["output_text"] = flatten(message.get("content"))
+    if "output_tools" not in sample:
+        sample["output_tools"] = message.get("tool_calls")
+    if "output_audio" not in sample:
+        sample["output_audio"] = message.get("audio")
+
+
+def _from_output(sample: JsonObject, output: list[JsonValue]) -> None:
+    items = [item for item in output if isinstance(item, dict)]
+    if not isinstance(sample.get("output_text"), str):
+        sample["output_text"] = "".join(_spoken(item["content"]) for item in items if _is_message(item))
+    if "output_tools" not in sample:
+        sample["output_tools"] = _tools(items)
+    if "output_reasoning_summary" not in sample:
+        sample["output_reasoning_summary"] = _reasoning_summary(items)
+
+
+def _is_message(item: JsonObject) -> bool:
+    """Messages of a Responses object say their type; those of an output item's sample only their role."""
+    return item.get("type", "message") == "message" and "content" in item
+
+
+def _spoken(content: JsonValue) -> str:
+    """The text of a Responses message: its parts follow each other without anything between."""
+    if isinstance(content, list):
+        return "".join(map(flatten, content))
+    return flatten(content)
+
+
+def _tools(items: list[JsonObject]) -> list[JsonObject]:
+    """Calls of tools: those of functions and custom tools in chat form, others as they are."""
+    tools: list[JsonObject] = []
+    for item in items:
+        kind = item.get("type")
+        if _is_message(item) and isinstance(item.get("tool_calls"), list):
+            tools += item["tool_calls"]
+        elif kind == "function_call":
+            function = {"name": item.get("name"), "arguments": item.get("arguments")}
+            tools.append({"id": item.get("call_id"), "type": "function", "function": function})
+        elif kind == "custom_tool_call":
+            custom = {"name": item.get("name"), "input": item.get("input")}
+            tools.append({"id": item.get("call_id"), "type": "custom", "custom": custom})
+        elif isinstance(kind, str) and kind.endswith("_call"):
+            tools.append(item)
+    return tools
+
+
+def _reasoning_summary(items: list[JsonObject]) -> str | None:
+    texts = [
+        part["text"]
+        for item in items
+        if item.get("type") == "reasoning" and isinstance(item.get("summary"), list)
+        for part in item["summary"]
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+    ]
+    return "\n".join(texts) if texts else None
+
+
+def _output(raw: JsonObject) -> list[JsonObject]:
+    """Messages with flat texts and, in chat form, the tool calls."""
+    choices = raw.get("choices")
+    if isinstance(choices, list) and choices:
+        messages = [choice["message"] for choice in choices if isinstance(choice, dict) and "message" in choice]
+        return [_message(message) for message in messages if isinstance(message, dict)]
+    if isinstance(raw.get("output"), list):
+        return _output_of_response([item for item in raw["output"] if isinstance(item, dict)])
+    text = raw.get("output_text")
+    return [{"role": "assistant", "content": text}] if isinstance(text, str) else []
+
+
+def _output_of_response(items: list[JsonObject]) -> list[JsonObject]:
+    messages = [{**_message(item), "content": _spoken(item["content"])} for item in items if _is_message(item)]
+    tools = _tools([item for item in items if not _is_message(item)])
+    if tools:
+        messages = messages or [{"role": "assistant", "content": ""}]
+        messages[-1]["tool_calls"] = tools
+    return messages
+
+
+def _message(message: JsonObject) -> JsonObject:
+    answer = {"role": message.get("role") or "assistant", "content": flatten(message.get("content"))}
+    for key in ("tool_calls", "function_call", "refusal", "audio"):
+        if message.get(key) is not None:
+            answer[key] = message[key]
+    return answer
+
+
+def _finish_reason(raw: JsonObject) -> str:
+    match raw:
+        case {"choices": [{"finish_reason": str(reason)}, *_]} | {"finish_reason": str(reason)}:
+            return reason
+        case {"incomplete_details": {"reason": str(reason)}}:
+            return "length" if reason == "max_output_tokens" else reason
+        case {"status": "completed", "output": [*_]}:
+            return "stop"
+        case _:
+            return ""
+
+
+def _usage(usage: JsonValue) -> JsonObject:
+    """Counts of tokens as recorded by chat completions, by responses or by output items; 0 where unknown."""
+    if not isinstance(usage, dict):
+        return {"total_tokens": 0, "completion_tokens": 0, "prompt_tokens": 0, "cached_tokens": 0}
+    prompt = _first_integer(usage, "prompt_tokens", "input_tokens")
+    completion = _first_integer(usage, "completion_tokens", "output_tokens")
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    cached = details if isinstance(details, dict) else usage
+    return {
+        "total_tokens": _integer(usage.get("total_tokens")) or prompt + completion,
+        "completion_tokens": completion,
+        "prompt_tokens": prompt,
+        "cached_tokens": _integer(cached.get("cached_tokens")) or 0,
+    }
+
+
+def _error(error: JsonValue) -> JsonObject | None:
+    match error:
+        case {"message": str(message)}:
+            code = error.get("code")
+            return {"code": code if isinstance(code, str) else "", "message": message}
+        case _:
+            return None
+
+
+def _first_integer(counts: JsonObject, *names: str) -> int:
+    for name in names:
+        value = counts.get(name)
+        if type(value) is int:
+            return value
+    return 0
+
+
+def _integer(value: JsonValue) -> int | None:
+    return value if type(value) is int else None
+
+
+def _number(value: JsonValue) -> float | None:
+    return value if type(value) in (int, float) else None
+
+
+def _parsed(text: JsonValue) -> JsonValue:
+    """The object or array that a text is; None where it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        value = jsontext.loads(text.encode("utf-8", "replace"))
+    except jsontext.JsonTextError:
+        return None
+    return value if isinstance(value, dict | list) else None

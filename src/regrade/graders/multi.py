@@ -1,0 +1,34 @@
+"""Combines the scores of several graders by a formula."""
+
+from collections.abc import Mapping
+
+from regrade.core.errors import RowError
+from regrade.core.formula import compile_formula
+from regrade.graders.outcome import errored
+from regrade.ports import Grade, Grader, Row
+from regrade.types.json import JsonObject
+
+
+class Multi:
+    """Passes where the formula's value is at least the threshold; graders that err count as 0 in it."""
+
+    type = "multi"
+
+    def __init__(self, criterion: JsonObject, graders: Mapping[str, Grader]) -> None:
+        self._graders = graders
+        self._formula = compile_formula(criterion["calculate_output"], graders)
+        self._threshold: float = criterion["pass_threshold"]
+
+    async def grade(self, row: Row) -> Grade:
+        """See ports.Grader."""
+        grades = {name: await grader.grade(row) for name, grader in self._graders.items()}
+        scores = {name: grade.score for name, grade in grades.items()}
+        try:
+            score = self._formula.value(scores)
+        except RowError as error:
+            grade = errored(error)
+        else:
+            grade = Grade(score=score, passed=score >= self._threshold)
+        grade.sub_scores = scores
+        grade.sub_errors = [sub.error for sub in grades.values() if sub.error is not None]
+        return grade
