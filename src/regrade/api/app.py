@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp
 
 from regrade import __version__
-from regrade.api import evals, files, health, http, models, output_items, runs, uploads
+from regrade.api import evals, files, graders, health, http, models, output_items, runs, uploads
 from regrade.api.context import Services, project
 from regrade.api.edge import Edge, EdgeOptions
 from regrade.api.openapi import ERRORS, PREFIXES, describe
@@ -78,9 +78,9 @@ def build_api(services: Services) -> FastAPI:
         redirect_slashes=False,
         dependencies=[Depends(project)],
         responses=ERRORS,
-        exception_handlers=_HANDLERS,
+        exception_handlers={**_HANDLERS, Exception: http.answer_internal_error},
     )
     api.state.services = services
-    for resource in (evals, runs, output_items, files, uploads, models):
+    for resource in (evals, runs, output_items, files, uploads, graders, models):
         api.include_router(resource.router)
     return api

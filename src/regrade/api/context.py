@@ -2,17 +2,23 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends
-from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from regrade.api.auth import candidates, refusal
+from regrade.api.http import body_of
 from regrade.core.entities import DEFAULT_PROJECT
 from regrade.services.creations import Attempt, Creations
 from regrade.services.evals import Evals
+from regrade.services.files import Files
+from regrade.services.graders import Graders
+from regrade.services.keys import Keys
 from regrade.services.models import Models
+from regrade.services.output_items import OutputItems
+from regrade.services.runs import Runs
+from regrade.services.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +26,13 @@ class Services:
     """Everything that routes call."""
 
     evals: Evals
-    runs: Any
-    output_items: Any
-    files: Any
-    uploads: Any
-    graders: Any
+    runs: Runs
+    output_items: OutputItems
+    files: Files
+    uploads: Uploads
+    graders: Graders
     models: Models
-    keys: Any
+    keys: Keys
     creations: Creations
 
 
@@ -46,11 +52,10 @@ async def project(request: Request) -> str:
     if keys.open():
         return DEFAULT_PROJECT
     given = candidates(request.headers)
-    key = await run_in_threadpool(keys.authenticate, given)
+    key = keys.authenticate(given)  # in memory, as `open` is
     if key is None:
         raise refusal(given, request.scope)
-    owner: str = key.project
-    return owner
+    return key.project
 
 
 CurrentServices = Annotated[Services, Depends(services)]
@@ -72,7 +77,7 @@ def attempt_of(request: Request, owner: str, body_hash: str) -> Attempt:
 
 async def attempt(request: Request, owner: CurrentProject) -> Attempt:
     """The create that this request is: repeats of a JSON body have the same bytes."""
-    return attempt_of(request, owner, hashlib.sha256(await request.body()).hexdigest())
+    return attempt_of(request, owner, hashlib.sha256(await body_of(request)).hexdigest())
 
 
 CurrentAttempt = Annotated[Attempt, Depends(attempt)]

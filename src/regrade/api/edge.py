@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from regrade.api.http import error_response, internal_error, is_azure
+from regrade.api.http import REQUEST_ID, error_response, internal_error, is_azure
 from regrade.core.errors import ForbiddenError, RegradeError, TooLargeError
 from regrade.ports import Clock, Ids
 
@@ -51,7 +51,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._ids.new("request")
+        request_id = scope[REQUEST_ID] = self._ids.new("request")
         started = self._clock.nanoseconds()
         answered = False
 
@@ -78,7 +78,7 @@ class Edge:
         except Exception:
             logger.exception("%s %s failed (%s)", scope["method"], scope["path"], request_id)
             if not answered:
-                await internal_error(scope, request_id)(scope, receive, send_with_headers)
+                await internal_error(scope)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> RegradeError | None:
         host = headers.get("host", "").lower()

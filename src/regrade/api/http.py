@@ -8,7 +8,7 @@ from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -32,6 +32,9 @@ STATUS_OF: Mapping[type[errors.RegradeError], int] = MappingProxyType(
 )
 
 AZURE_PREFIX = "/openai/"
+REQUEST_ID = "regrade.request_id"
+"""Where in the scope the edge leaves the id of the request."""
+
 _JSON = "application/json"
 _PARSED_ON_THE_LOOP = 64 * 1024  # larger bodies are parsed in a thread, so that nobody waits for them
 
@@ -61,10 +64,16 @@ def error_response(scope: Scope, error: errors.RegradeError) -> Response:
     return _error(scope, status, error.message, error.param, error.code, headers)
 
 
-def internal_error(scope: Scope, request_id: str) -> Response:
+def internal_error(scope: Scope) -> Response:
     """What a client learns of a fault of ours: only how to report it."""
-    message = f"The server had an error while processing your request. Its log has the details under {request_id}."
+    where = f" under {scope[REQUEST_ID]}" if REQUEST_ID in scope else ""
+    message = f"The server had an error while processing your request. Its log has the details{where}."
     return _error(scope, 500, message, None, None)
+
+
+async def answer_internal_error(request: Request, _fault: Exception) -> Response:
+    """Exception handler for faults of ours; the edge logs them."""
+    return internal_error(request.scope)
 
 
 async def answer_error(request: Request, error: errors.RegradeError) -> Response:
@@ -94,9 +103,17 @@ async def answer_query_error(request: Request, error: RequestValidationError) ->
     return _error(request.scope, 400, f"The query parameter '{name}' is not valid: {reason}.", name, code)
 
 
+async def body_of(request: Request) -> bytes:
+    """The whole body, within the edge's limit."""
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise BodyError("The connection ended before the body did.") from None
+
+
 async def document(request: Request) -> JsonObject:
     """The body as a JSON object. Raises BodyError, MediaTypeError, TooLargeError."""
-    body = await request.body()
+    body = await body_of(request)
     if not body:
         raise BodyError("The request has no body. Send a JSON object.")
     content_type = request.headers.get("content-type", "")

@@ -1,7 +1,7 @@
 """/evals/{eval_id}/runs."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
@@ -11,6 +11,7 @@ from regrade.api.http import Document, json_response
 from regrade.api.openapi import answers, takes
 from regrade.api.paging import DEFAULT_LIMIT, HEAD, After, Limit, Order, tail
 from regrade.core.entities import PageRequest, RunStatus
+from regrade.services.runs import RunView
 from regrade.types.runs import CreateRun, Run, RunDeleted, RunList
 
 router = APIRouter(tags=["Eval runs"])
@@ -76,7 +77,7 @@ def delete_run(services: CurrentServices, project: CurrentProject, eval_id: str,
     return json_response(services.runs.delete(project, eval_id, run_id))
 
 
-def _answer(view: Any, status: int = 200) -> Response:
+def _answer(view: RunView, status: int = 200) -> Response:
     return _body(view.pieces(), streamed=view.streamed, status=status)
 
 
@@ -87,7 +88,7 @@ def _body(pieces: Iterator[bytes], *, streamed: bool, status: int = 200) -> Resp
     return json_response(b"".join(pieces), status)
 
 
-def _pieces(views: Sequence[Any], *, has_more: bool) -> Iterator[bytes]:
+def _pieces(views: Sequence[RunView], *, has_more: bool) -> Iterator[bytes]:
     yield HEAD
     for index, view in enumerate(views):
         if index:

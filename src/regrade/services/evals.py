@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from regrade.core import metadata
+from regrade.core import criteria, data_source_config, metadata
 from regrade.core.entities import Creation, Eval, Page, PageRequest
 from regrade.core.errors import NotFoundError
+from regrade.core.item_schema import item_schema_of
 from regrade.core.parsing import parse
 from regrade.ports import Clock, EvalStore, Ids
 from regrade.types.evals import CreateEval, UpdateEval
@@ -22,6 +23,7 @@ class Evals:
     def create(self, project: str, document: JsonObject, creation: Creation | None) -> JsonObject:
         """Check a new eval, bring it to normal form, store it."""
         request = parse(CreateEval, document)
+        config = data_source_config.normalise(document["data_source_config"])
         now = self._clock.now()
         eval_ = Eval(
             id=self._ids.new("eval"),
@@ -29,8 +31,10 @@ class Evals:
             name=request.name or "",
             created_at=now,
             updated_at=now,
-            data_source_config=document["data_source_config"],
-            testing_criteria=document["testing_criteria"],
+            data_source_config=config,
+            testing_criteria=criteria.normalise_all(
+                document["testing_criteria"], self._ids.uuid4, item_schema=item_schema_of(config)
+            ),
             metadata=metadata.checked(request.metadata),
         )
         self._store.add(eval_, creation)

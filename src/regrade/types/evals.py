@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
+from regrade.types.graders import Grader
 from regrade.types.json import JsonObject
 from regrade.types.lists import CursorList
 from regrade.types.wire import Answered, Metadata, Received
@@ -33,7 +34,8 @@ class CreateEval(Received):
     """The body of POST /evals."""
 
     data_source_config: DataSourceConfig
-    testing_criteria: Annotated[list[JsonObject], Field(min_length=1)]
+    testing_criteria: Annotated[list[SkipValidation[Grader]], Field(min_length=1)]
+    """Checked one by one in core/criteria, which says more of what is wrong."""
     name: Name | None = None
     metadata: Metadata | None = None
 
