@@ -1,6 +1,5 @@
 """Durable execution: DBOS keeps what must run, workers take it from a queue. Nobody else imports dbos."""
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,11 +102,18 @@ async def launch(engine: sa.Engine, *, executor: str, at_once: int, run: RunWork
         "scheduler_polling_interval_sec": 3600.0,
     }
     DBOS(config=config)
+
+    # Functions of their own, because DBOS marks what it registers and a method cannot be marked.
+    async def run_workflow(run_id: str) -> None:
+        await run(run_id)
+
+    async def chunk_workflow(run_id: str, k: int) -> None:
+        await chunk(run_id, k)
+
     # Taking work up again is always right (each workflow asks what is done), however often a process dies.
-    DBOS.workflow(name=_RUN, max_recovery_attempts=None)(run)
-    DBOS.workflow(name=_CHUNK, max_recovery_attempts=None)(chunk)
+    DBOS.workflow(name=_RUN, max_recovery_attempts=None)(run_workflow)
+    DBOS.workflow(name=_CHUNK, max_recovery_attempts=None)(chunk_workflow)
     DBOS.listen_queues([_QUEUE])
-    logging.getLogger("dbos").setLevel(logging.WARNING)
     DBOS.launch()
     await DBOS.register_queue_async(
         _QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update"

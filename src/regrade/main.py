@@ -262,3 +262,6 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # Libraries that speak of their every step.
+    for name in ("dbos", "uvicorn", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)

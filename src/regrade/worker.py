@@ -29,14 +29,23 @@ _AT_ONCE = 4
 def main() -> None:
     """The whole life of a worker."""
     slot, count = int(sys.argv[1]), int(sys.argv[2])
-    settings = load(loads(sys.stdin.buffer.readline()))
+    settings = load(loads(_first_line()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     configure_logging(settings.log_level)
     uvloop.run(work(settings, slot, count))
 
 
+def _first_line() -> bytes:
+    """One line from standard input, read below sys.stdin, whose lock a waiting thread would hold for ever."""
+    text = b""
+    while not text.endswith(b"\n"):
+        text += os.read(0, 1) or b"\n"
+    return text
+
+
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):
+        pass
     os._exit(0)
 
 

@@ -244,10 +244,7 @@ def refuse_what_needs_more(eval_: Eval, request: CreateRun) -> None:
     for index, criterion in enumerate(eval_.testing_criteria):
         lacking = missing(criterion)
         if lacking is not None:
-            raise InvalidError(
-                f"The eval's criterion '{criterion['name']}' cannot grade here: {lacking}",
-                param=f"testing_criteria[{index}]",
-            )
+            raise InvalidError(lacking, param=f"testing_criteria[{index}]")
 
 
 def _without_content(data_source: JsonObject) -> JsonObject:

@@ -19,7 +19,7 @@ _MAX_CHUNK_ROWS = 20_000
 class Line(NamedTuple):
     """One non-blank line of a file."""
 
-    index: int
+    row: int
     """The row's index in the run."""
     number: int
     """The line's number in the file, from 1."""

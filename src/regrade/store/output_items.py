@@ -70,7 +70,7 @@ def insert_items(connection: sa.Connection, run_number: int, items: Sequence[Fin
         facts: list[Any] = []
         bodies: list[Any] = []
         for item in batch:
-            key = base + item.index
+            key = base + item.row
             facts += (key, STATUS_NUMBER[item.status], item.created_at, item.scores)
             bodies += (key, item.body)
         placeholder = "?" if connection.dialect.paramstyle == "qmark" else "%s"

@@ -150,4 +150,4 @@ def _left(lines: Iterator[jsonl.Line], claim: ChunkClaim) -> Iterator[jsonl.Line
     """The lines whose results are not committed yet."""
     if not claim.done_rows:
         return lines
-    return (line for line in lines if line.index not in claim.done_rows)
+    return (line for line in lines if line.row not in claim.done_rows)

@@ -53,10 +53,10 @@ class RowGrading:
             namespace = samples.namespace(recorded)
             sample = samples.answered(recorded)
         except RowError as error:
-            return self._errored(line.index, item, error)
+            return self._errored(line.row, item, error)
         row = Row(item, namespace)
         grades = [(name, grader, await grader.grade(row)) for name, grader in self._compiled.graders]
-        return self._item(line.index, item, sample, grades)
+        return self._item(line.row, item, sample, grades)
 
     def _item(
         self, index: int, item: JsonObject, sample: JsonObject, grades: Sequence[tuple[str, Grader, Grade]]
