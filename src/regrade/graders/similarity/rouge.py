@@ -8,7 +8,7 @@ from rapidfuzz.distance import LCSseq
 from regrade.graders.similarity.limits import at_most
 
 MAX_TOKENS = 200_000
-MAX_TOKEN_PAIRS = 4_000_000_000
+MAX_TOKEN_PAIRS = 2_000_000_000
 """For ROUGE-L, whose cost is the product of the lengths."""
 
 # Everything but the letters and digits of ASCII separates tokens. Case is folded before, as by rouge-score: some
