@@ -19,7 +19,7 @@ test: .venv/dev.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
 
 long: .venv/dev.stamp ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -m long
+	@REGRADE_LONG=1 $(BIN)/python -m pytest -m long
 
 check: .venv/dev.stamp ## Check format, lint, types, layers and dependencies
 	@$(BIN)/ruff format --check

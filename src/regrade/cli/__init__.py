@@ -9,6 +9,7 @@ from regrade import __version__
 from regrade.cli import failures
 from regrade.cli.demo import demo
 from regrade.cli.doctor import doctor
+from regrade.cli.import_ import app as imports
 from regrade.cli.keys import app as keys
 from regrade.cli.run import run
 from regrade.cli.serve import serve
@@ -26,6 +27,7 @@ app.command()(run)
 app.command()(demo)
 app.command()(doctor)
 app.add_typer(keys, name="keys")
+app.add_typer(imports, name="import")
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,4 +56,5 @@ def main() -> None:
         failures.show(error)
         sys.exit(failures.exit_code_of(error))
     except KeyboardInterrupt:
+        sys.stderr.write("regrade: Interrupted.\n")
         sys.exit(failures.ExitCode.INTERRUPTED)

@@ -37,7 +37,9 @@ def demo(
         found = replace(found, port=0)
     console = Console(highlight=False)
     eval_file = eval_files.read(EXAMPLE)
-    console.print(f"{eval_file.name}: 60 tickets, sorted by a small model whose answers were recorded.")
+    console.print(
+        f"{eval_file.name}: 60 tickets, sorted by a small model whose answers were recorded.", soft_wrap=True
+    )
     with server_on(found) as url:
         progress = partial(progress_for, console, eval_file, None, json=False, quiet=False)
         api_key = settings.load_client().api_key

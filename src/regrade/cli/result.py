@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 
 
 def exit_code(run: JsonObject, fail_under: float | None) -> ExitCode:
-    """Whether the run met its gate: `fail_under` of all rows passed, or without it every row."""
+    """Whether the run met its gate: `fail_under` of all rows passed, or without it every row.
+
+    A run of which no row could be graded met nothing.
+    """
     counts = run["result_counts"]
     graded = counts["passed"] + counts["failed"]
-    if run["status"] != "completed" or (graded == 0 and counts["errored"] > 0):
+    if run["status"] != "completed" or graded == 0:
         return ExitCode.UNFINISHED
     if fail_under is not None:
-        met = counts["passed"] >= fail_under * counts["total"]
+        met = counts["passed"] / counts["total"] >= fail_under  # 7 of 100 meet 0.07; 0.07 * 100 is above 7
     else:
         met = counts["failed"] == 0
         if met and counts["errored"]:
@@ -47,6 +50,7 @@ def print_table(console: "Console", eval_: JsonObject, run: JsonObject) -> None:
     """One line a criterion, and one for the rows."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True)
     counts = run["result_counts"]
@@ -63,12 +67,12 @@ def print_table(console: "Console", eval_: JsonObject, run: JsonObject) -> None:
     for index, (title, _, footer) in enumerate(columns):
         table.add_column(title, footer=footer, justify="right" if index else "left", overflow="fold")
     for row in zip(*(cells for _, cells, _ in columns), strict=True):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
-def last_lines(run: JsonObject) -> list[str]:
-    """The pass rate with its interval, and where the report is."""
+def last_lines(run: JsonObject, note: str = "") -> list[str]:
+    """The pass rate with its interval, and where the report is, with a note on that."""
     counts = run["result_counts"]
     whole = _rate(counts["passed"], counts["total"])
     rate = (
@@ -77,7 +81,7 @@ def last_lines(run: JsonObject) -> list[str]:
         if counts["total"]
         else "no row was graded"
     )
-    return [f"Pass rate  {rate}", f"Report     {run['report_url']}"]
+    return [f"Pass rate  {rate}", f"Report     {run['report_url']}{note}"]
 
 
 def _criteria(eval_: JsonObject, run: JsonObject) -> list[JsonObject]:

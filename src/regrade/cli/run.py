@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from regrade.cli.eval_file import EvalFile
     from regrade.cli.evaluation import Outcome
     from regrade.cli.progress import Watch
+
+_OPEN_LATER = "  (start `regrade serve` to open it)"
 
 
 def run(
@@ -58,32 +60,43 @@ def run(
     eval_file = eval_files.read(file)
     if limit is not None and eval_file.data is None:
         raise CommandError(f"--limit needs rows in a data file, and {file} has no data.")
+    if output:
+        _check_writable(output)
     if dry_run:
         _dry_run(eval_file, limit)
         return
     console = Console(stderr=json, highlight=False)
     client_settings = settings.load_client(server, api_key)
-    server_settings = settings.load({"data_dir": data_dir, "config": config})
     show = partial(progress_for, console, eval_file, limit, json=json, quiet=quiet)
-    if client_settings.url:
-        outcome = evaluate_on(client_settings.url, client_settings.api_key, eval_file, limit, output, show)
-    else:
-        from regrade.cli.embedded import server_on
-
-        # Its port is gone afterwards, so links begin with the address that `regrade serve` will have.
-        lasting = server_settings.public_url or server_settings.local_url()
-        own = replace(server_settings, host="127.0.0.1", port=0, public_url=lasting)
-        with server_on(own) as url:
-            outcome = evaluate_on(url, client_settings.api_key, eval_file, limit, output, show)
+    with _server(client_settings.url, data_dir, config) as (url, is_own):
+        outcome = evaluate_on(url, client_settings.api_key, eval_file, limit, output, show)
     gate = eval_file.fail_under if fail_under is None else fail_under
     if json:
         sys.stdout.write(jsontext.dumps(result.summary(outcome.eval, outcome.run, gate)).decode() + "\n")
-    show_outcome(console, outcome, gate, quiet=quiet)
+    show_outcome(console, outcome, gate, quiet=quiet, note=_OPEN_LATER if is_own else "")
     if outcome.interrupted:
         again = f"regrade run {file}" + (f" --server {server}" if server else "")
-        console.print(f"Interrupted: the run is canceled, and what is graded is kept. Run all rows again: {again}")
+        told = f"Interrupted: the run is canceled, and what is graded is kept. Run all rows again: {again}"
+        console.print(told, soft_wrap=True, markup=False)
         raise typer.Exit(ExitCode.INTERRUPTED)
     raise typer.Exit(result.exit_code(outcome.run, gate))
+
+
+@contextmanager
+def _server(url: str | None, data_dir: Path | None, config: Path | None) -> Iterator[tuple[str, bool]]:
+    """The URL to use, and whether its server ends with the block."""
+    if url:
+        yield url, False
+        return
+    from regrade import server_lock
+    from regrade.cli.embedded import server_on
+
+    found = settings.load({"data_dir": data_dir, "config": config})
+    is_own = server_lock.find(found.data_dir) is None
+    # The port of an own server is gone afterwards, so links begin with the address that `regrade serve` will have.
+    lasting = found.public_url or found.local_url()
+    with server_on(replace(found, host="127.0.0.1", port=0, public_url=lasting)) as own_url:
+        yield own_url, is_own
 
 
 def progress_for(
@@ -102,8 +115,10 @@ def progress_for(
     return progress.lines(console, total)
 
 
-def show_outcome(console: "Console", outcome: "Outcome", fail_under: float | None, *, quiet: bool) -> None:
-    """Print the table, what went wrong, the gate, and the two last lines."""
+def show_outcome(
+    console: "Console", outcome: "Outcome", fail_under: float | None, *, quiet: bool, note: str = ""
+) -> None:
+    """Print the table, what went wrong, the gate, and the two last lines; `note` stands behind the report's URL."""
     from regrade.cli import result
 
     if not quiet:
@@ -113,8 +128,8 @@ def show_outcome(console: "Console", outcome: "Outcome", fail_under: float | Non
         console.print(f"The run failed: {error['message']}", markup=False)
     if fail_under is not None and not quiet:
         met = result.exit_code(outcome.run, fail_under) == ExitCode.OK
-        console.print(f"Gate       {'met' if met else 'NOT met'}: {fail_under:.1%} of the rows must pass")
-    for line in result.last_lines(outcome.run):
+        console.print(f"Gate       {'met' if met else 'NOT met'}: {100 * fail_under:g} % of the rows must pass")
+    for line in result.last_lines(outcome.run, note):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -138,6 +153,16 @@ def evaluate_on(
             return outcome
 
     return asyncio.run(connect_andevaluate_on())
+
+
+def _check_writable(output: Path) -> None:
+    """Before the run, not after it."""
+    try:
+        output.open("ab").close()
+    except OSError as error:
+        raise CommandError(
+            f"{output} cannot be written ({error.strerror}). Name another file with --output."
+        ) from error
 
 
 async def _write_items(client: "Client", outcome: "Outcome", output: Path) -> None:

@@ -6,7 +6,8 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -38,6 +39,9 @@ def serve(
     Every option can also be given in the environment (REGRADE_PORT ...) and in regrade.toml.
     """
     started = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # To be told to stop is no failure. uvicorn hands the signal on once it has answered what was under way.
+        signal.signal(number, _end)
     flags = {key: value for key, value in locals().items() if key in settings.options() or key == "config"}
     found = settings.load(flags)
     if until_stdin_closes:
@@ -72,6 +76,11 @@ def _short(path: Path) -> str:
         return f"~/{path.relative_to(Path.home())}"
     except (ValueError, RuntimeError):
         return str(path)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    sys.exit(0)
 
 
 def _stop_with_stdin() -> None:
