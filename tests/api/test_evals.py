@@ -100,5 +100,5 @@ def test_a_configured_model_can_be_read_and_not_deleted():
     assert models.get("org/m:1") == model
     with pytest.raises(ForbiddenError):
         models.delete("org/m:1")
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="Did you mean 'org/m:1'"):
         models.delete("org/m:2")

@@ -1,6 +1,7 @@
 """The models that this server can ask, and the ones that it trained."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from regrade.core.errors import ForbiddenError, NotFoundError
 from regrade.types.json import JsonObject
@@ -20,8 +21,10 @@ class Models:
         """One model by the name that bodies use for it."""
         model = self._configured.get(model_id)
         if model is None:
+            near = " or ".join(f"'{name}'" for name in get_close_matches(model_id, self._configured))
+            hint = f"Did you mean {near}?" if near else "GET /models lists those that do."
             raise NotFoundError(
-                f"The model '{model_id}' does not exist. GET /models lists those that do.",
+                f"The model '{model_id}' does not exist. {hint}",
                 param="model",
                 code="model_not_found",
             )
