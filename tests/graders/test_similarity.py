@@ -20,15 +20,46 @@ from regrade.graders import similarity
 from regrade.graders.similarity import meteor, rouge
 
 CLOSE = 1e-9
-METRICS = ["fuzzy_match", "bleu", "gleu", "meteor", "rouge_1", "rouge_2", "rouge_3", "rouge_4", "rouge_5", "rouge_l"]
-WORDS = ["the", "cat", "Cats", "sat", "sitting", "on", "a", "mat.", "it's", "can't", "$3.50", "Zürich", "10,000", "(so)"]
+METRICS = [
+    "fuzzy_match",
+    "bleu",
+    "gleu",
+    "meteor",
+    "rouge_1",
+    "rouge_2",
+    "rouge_3",
+    "rouge_4",
+    "rouge_5",
+    "rouge_l",
+]
+WORDS = [
+    "the",
+    "cat",
+    "Cats",
+    "sat",
+    "sitting",
+    "on",
+    "a",
+    "mat.",
+    "it's",
+    "can't",
+    "$3.50",
+    "Zürich",
+    "10,000",
+    "(so)",
+]
+
+# Characters whose case, width or script tokenizers stumble over: dotted and dotless i, long s, Kelvin's sign, sharp s,
+# Chinese, and quotes of every kind.
+ODD = "\u0130\u0131\u017f\u212a\u00df\u00e9\u6f22\u201c\u201d\u2018\u2019\u00ab\u00bb\u2026\u2014'\"`"
 
 # Random words share runs with each other; the rest is what tokenizers stumble over.
 sentences = st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join)
 awkward = st.text(
-    alphabet=st.one_of(st.characters(), st.sampled_from(string.printable + "İıſKßéñ漢字'\"`“”«».,-$%…")), max_size=80
+    alphabet=st.one_of(st.characters(), st.sampled_from(string.printable + ODD)),
+    max_size=80,
 )
-texts = st.one_of(sentences, awkward, st.sampled_from(["", " ", "one", "İ", "ſ", "K", "STRASSE straße", "\x00", "'", "``"]))
+texts = st.one_of(sentences, awkward, st.sampled_from(["", " ", "one", *ODD, "\x00", "'", "``"]))
 
 
 def score(metric, text, reference):
@@ -36,7 +67,7 @@ def score(metric, text, reference):
 
 
 @given(texts, texts)
-@example("İstanbul K ſ", "istanbul k s")
+@example("\u0130stanbul \u212a \u017f", "istanbul k s")
 def test_rouge_equals_rouge_score(text, reference):
     names = {"rouge_l": "rougeL"} | {f"rouge_{n}": f"rouge{n}" for n in range(1, 6)}
     expected = RougeScorer(list(names.values())).score(reference, text)
@@ -102,7 +133,9 @@ def test_long_texts_score_as_in_the_packages(seed):
     expected = RougeScorer(["rouge2", "rougeL"]).score(reference, text)
     assert score("rouge_2", text, reference) == pytest.approx(expected["rouge2"].fmeasure, abs=CLOSE)
     assert score("rouge_l", text, reference) == pytest.approx(expected["rougeL"].fmeasure, abs=CLOSE)
-    assert score("gleu", text, reference) == pytest.approx(sentence_gleu([words(reference)], words(text)), abs=CLOSE)
+    assert score("gleu", text, reference) == pytest.approx(
+        sentence_gleu([words(reference)], words(text)), abs=CLOSE
+    )
     weighted = fuzz.WRatio(text, reference, processor=utils.default_process) / 100
     assert score("fuzzy_match", text, reference) == pytest.approx(weighted, abs=CLOSE)
 

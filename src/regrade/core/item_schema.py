@@ -5,6 +5,7 @@ from typing import cast
 import jsonschema_rs
 
 from regrade.core.errors import InvalidError
+from regrade.core.schema_unfolding import unfolds_beyond_limit
 from regrade.types.json import JsonObject, JsonValue
 
 _MAX_REASON = 500
@@ -17,6 +18,10 @@ class ItemSchema:
 
     def __init__(self, schema: JsonObject, *, at: str = "data_source_config.item_schema") -> None:
         """Raises InvalidError where this is no JSON Schema, or one that refers to something outside itself."""
+        if unfolds_beyond_limit(schema):
+            raise InvalidError(
+                f"'{at}' is too large once its references unfold: let fewer of them refer to each other.", param=at
+            )
         try:
             validator = jsonschema_rs.Draft202012Validator(
                 schema,
@@ -81,4 +86,6 @@ def _not_a_schema(error: jsonschema_rs.ValidationError, at: str) -> InvalidError
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}…"
+    """The middle is left out: a value is quoted first and the reason stands last."""
+    half = _MAX_REASON // 2
+    return text if len(text) <= _MAX_REASON else f"{text[:half]} … {text[-half:]}"
