@@ -294,6 +294,10 @@ class KeyStore(Protocol):
         """The key of an unexpired session, unless it was revoked."""
         ...
 
+    def end_session(self, session_hash: bytes) -> None:
+        """Forget a session; harmless where there is none."""
+        ...
+
 
 # -- bytes --------------------------------------------------------------------------------------------------
 

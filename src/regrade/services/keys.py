@@ -108,6 +108,10 @@ class Keys:
         """The key that this token stands for, unless its time is over or the key was revoked."""
         return self._store.session(_hash(token), now=self._clock.now())
 
+    def logout(self, token: str) -> None:
+        """From now on this token stands for nothing."""
+        self._store.end_session(_hash(token))
+
     def _current(self) -> _Known:
         known = self._known
         if known is None or not 0 <= self._clock.now() - known.read_at < _FRESH_SECONDS:

@@ -66,6 +66,11 @@ class SqlKeys:
             row = connection.execute(query).mappings().first()
         return _key(row) if row else None
 
+    def end_session(self, session_hash: bytes) -> None:
+        """Forget a session; harmless where there is none."""
+        with self._database.write() as connection:
+            connection.execute(sessions.delete().where(sessions.c.hash == session_hash))
+
 
 def _key(row: sa.RowMapping) -> Key:
     return Key(
