@@ -1,5 +1,7 @@
 """Creates of the last minutes in SQL, written in the same commit as the object that each made."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -35,17 +37,29 @@ def remember(connection: sa.Connection, creation: Creation | None, object_id: st
     """Note, in the object's own transaction, which create made it; the latest of equal creates counts."""
     if creation is None:
         return
-    old = (
+    connection.execute(_FORGET, {"before": creation.created_at - _KEPT_SECONDS})
+    connection.execute(
+        _REMEMBER[connection.dialect.name],
+        {"fingerprint": creation.fingerprint, "object_id": object_id, "created_at": creation.created_at},
+    )
+
+
+def _remember_in(insert: Any) -> sa.Executable:
+    latest = {"object_id": insert.excluded.object_id, "created_at": insert.excluded.created_at}
+    statement: sa.Executable = insert.on_conflict_do_update(index_elements=[creations.c.fingerprint], set_=latest)
+    return statement
+
+
+# Built once: making these statements anew would cost several times what running them does, at every create.
+_FORGET = creations.delete().where(
+    creations.c.fingerprint.in_(
         sa.select(creations.c.fingerprint)
-        .where(creations.c.created_at < creation.created_at - _KEPT_SECONDS)
+        .where(creations.c.created_at < sa.bindparam("before"))
         .limit(_FORGOTTEN_AT_ONCE)
         .with_for_update(skip_locked=True)  # PostgreSQL: two creates at once take different rows
     )
-    connection.execute(creations.delete().where(creations.c.fingerprint.in_(old)))
-    latest = {"object_id": object_id, "created_at": creation.created_at}
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(
-        insert(creations)
-        .values(fingerprint=creation.fingerprint, **latest)
-        .on_conflict_do_update(index_elements=[creations.c.fingerprint], set_=latest)
-    )
+)
+_REMEMBER = {
+    "postgresql": _remember_in(postgresql.insert(creations)),
+    "sqlite": _remember_in(sqlite.insert(creations)),
+}

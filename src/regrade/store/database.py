@@ -1,7 +1,8 @@
 """The connection to SQL: reads that never wait, writes that are serialized from their first statement."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ _PRAGMAS = (
 
 def sqlite_engine(path: Path) -> sa.Engine:
     """An engine on a SQLite file with this project's pragmas; transactions begin only where we say so."""
-    engine = sa.create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=32)
+    # Last in, first out: the connection that was used last has the pages in its cache.
+    engine = sa.create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=32, pool_use_lifo=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -41,6 +43,7 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
+        self._writing = threading.Lock() if self._sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -56,7 +59,9 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One transaction, committed at the end or rolled back whole."""
-        with self.engine.begin() as connection:
+        # SQLite has one writer at a time. Threads of this process take turns here, because SQLite itself makes who
+        # finds it busy sleep for milliseconds; only other processes meet that.
+        with self._writing, self.engine.begin() as connection:
             if self._sqlite:
                 # The write lock is taken now, so that nothing read here can change before it is written.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

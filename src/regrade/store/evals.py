@@ -13,6 +13,8 @@ from regrade.store.runs import delete_runs
 from regrade.store.tables import evals, runs
 from regrade.types.json import JsonObject
 
+_INSERT = evals.insert()
+
 
 class SqlEvals:
     """ports.EvalStore. A deleted eval's row stays, empty, so that cursors which name it still page."""
@@ -24,16 +26,17 @@ class SqlEvals:
         """Store a new eval."""
         with self._database.write() as connection:
             connection.execute(
-                evals.insert().values(
-                    id=eval_.id,
-                    project=eval_.project,
-                    name=eval_.name,
-                    created_at=eval_.created_at,
-                    updated_at=eval_.updated_at,
-                    data_source_config=dumps(eval_.data_source_config),
-                    testing_criteria=dumps(eval_.testing_criteria),
-                    metadata=dumps(eval_.metadata),
-                )
+                _INSERT,
+                {
+                    "id": eval_.id,
+                    "project": eval_.project,
+                    "name": eval_.name,
+                    "created_at": eval_.created_at,
+                    "updated_at": eval_.updated_at,
+                    "data_source_config": dumps(eval_.data_source_config),
+                    "testing_criteria": dumps(eval_.testing_criteria),
+                    "metadata": dumps(eval_.metadata),
+                },
             )
             remember(connection, creation, eval_.id)
 
