@@ -41,6 +41,7 @@ from regrade.store.uploads import SqlUploads
 from regrade.supervisor import Supervisor
 from regrade.system import SystemClock, SystemIds
 from regrade.types.json import JsonObject
+from regrade.web import routes as web
 
 _WORKERS_READY_SECONDS = 60.0
 _BACKLOG = 2048
@@ -155,6 +156,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                     clock=world.clock,
                     edge=EdgeOptions(max_body_bytes=settings.max_body_bytes, public_url=settings.public_url),
                     ready=lambda: supervisor.wait_until_ready(0),
+                    web_routes=web.build(
+                        services.runs, services.evals, services.output_items, services.keys, world.clock
+                    ),
                 ),
             )
 
