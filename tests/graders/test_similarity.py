@@ -49,7 +49,7 @@ WORDS = [
     "(so)",
 ]
 
-# Characters whose case, width or script tokenizers stumble over: dotted and dotless i, long s, Kelvin's sign, sharp s,
+# What tokenizers stumble over by case, width or script: dotted and dotless i, long s, Kelvin's sign, sharp s,
 # Chinese, and quotes of every kind.
 ODD = "\u0130\u0131\u017f\u212a\u00df\u00e9\u6f22\u201c\u201d\u2018\u2019\u00ab\u00bb\u2026\u2014'\"`"
 

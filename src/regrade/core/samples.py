@@ -39,20 +39,26 @@ def namespace(raw: JsonValue) -> JsonObject:
             return namespace({"output_text": raw})
         raise RowError("The row's 'sample' is neither an object nor a string.")
     sample = SampleNamespace(raw)
-    choice = _first_choice(raw)
-    if choice is not None:
-        _from_message(sample, choice)
+    message = _first_choice(raw).get("message")
+    if isinstance(message, dict):
+        _from_message(sample, message)
     elif isinstance(raw.get("output"), list):
         _from_output(sample, raw["output"])
+    _complete(sample)
+    return sample
+
+
+def _complete(sample: JsonObject) -> None:
+    """Every documented variable exists, but for `output_text` and `output_json` where there is none."""
     if not isinstance(sample.get("output_tools"), list):
         sample["output_tools"] = []
     if sample.get("input_tools") is None:
-        sample["input_tools"] = raw.get("tools") or []
-    sample.setdefault("output_audio", None)
-    sample.setdefault("output_reasoning_summary", None)
-    if sample.get("output_json", ...) is None:
+        sample["input_tools"] = sample.get("tools") or []
+    for key in ("output_audio", "output_reasoning_summary"):
+        if key not in sample:
+            sample[key] = None
+    if "output_json" in sample and sample["output_json"] is None:
         del sample["output_json"]
-    return sample
 
 
 def answered(raw: JsonValue) -> JsonObject:
@@ -76,13 +82,11 @@ def answered(raw: JsonValue) -> JsonObject:
     }
 
 
-def _first_choice(raw: JsonObject) -> JsonObject | None:
-    """The message of the first choice of a chat completion."""
-    match raw.get("choices"):
-        case [{"message": dict(message)}, *_]:
-            return message
-        case _:
-            return None
+def _first_choice(raw: JsonObject) -> JsonObject:
+    """The first choice of a chat completion; empty where there is none."""
+    choices = raw.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
 
 
 def _from_message(sample: JsonObject, message: JsonObject) -> None:
@@ -168,16 +172,18 @@ def _output_of_response(items: list[JsonObject]) -> list[JsonObject]:
 
 def _message(message: JsonObject) -> JsonObject:
     answer = {"role": message.get("role") or "assistant", "content": flatten(message.get("content"))}
-    for key in ("tool_calls", "function_call", "refusal", "audio"):
-        if message.get(key) is not None:
-            answer[key] = message[key]
+    if len(message) > 2:  # noqa: PLR2004 - most messages are a role and a content
+        for key in ("tool_calls", "function_call", "refusal", "audio"):
+            if message.get(key) is not None:
+                answer[key] = message[key]
     return answer
 
 
 def _finish_reason(raw: JsonObject) -> str:
+    reason = _first_choice(raw).get("finish_reason") or raw.get("finish_reason")
+    if isinstance(reason, str):
+        return reason
     match raw:
-        case {"choices": [{"finish_reason": str(reason)}, *_]} | {"finish_reason": str(reason)}:
-            return reason
         case {"incomplete_details": {"reason": str(reason)}}:
             return "length" if reason == "max_output_tokens" else reason
         case {"status": "completed", "output": [*_]}:
@@ -203,12 +209,10 @@ def _usage(usage: JsonValue) -> JsonObject:
 
 
 def _error(error: JsonValue) -> JsonObject | None:
-    match error:
-        case {"message": str(message)}:
-            code = error.get("code")
-            return {"code": code if isinstance(code, str) else "", "message": message}
-        case _:
-            return None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return None
+    code = error.get("code")
+    return {"code": code if isinstance(code, str) else "", "message": error["message"]}
 
 
 def _first_integer(counts: JsonObject, *names: str) -> int:
