@@ -91,7 +91,7 @@ def _twice(answer: Answer, seen: defaultdict[str, set[str]]) -> list[str]:
             twice.append(f"{found['id']} stands twice in {path}.")
         seen[path].add(found["id"])
     if not answer.has_more:
-        del seen[path]
+        seen.pop(path, None)
     return twice
 
 

@@ -47,6 +47,7 @@ class DumpWriter:
         where another process writes, and DamagedDumpError.
         """
         self._root = root
+        self._failed = False
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock(root)
         try:
@@ -71,23 +72,23 @@ class DumpWriter:
         return lines(self._root, self._lengths)
 
     def append(self, answer: Answer) -> None:
-        """Save an answer."""
+        """Save an answer. Once that has failed, nothing more can be saved before the dump is opened anew."""
+        if self._failed:
+            raise StateError(f"An earlier write to {self._root} failed, and nobody knows what it left there.")
+        self._failed = True
         name = data_file(answer.request.resource)
         member = gzip.compress(line_of(answer), compresslevel=6, mtime=0)
         path = self._root / name
-        length = self._lengths.get(name, 0)
         new = not path.exists()
-        with path.open("r+b" if not new else "xb") as file:
-            file.seek(length)
-            file.truncate()  # what an append that failed has left
+        with path.open("ab") as file:
             file.write(member)
             file.flush()
             os.fsync(file.fileno())
         if new:
             _sync_folder(self._root)
-        lengths = {**self._lengths, name: length + len(member)}
-        _replace(self._root / CURSOR, {"format": FORMAT, "lengths": lengths})
-        self._lengths = lengths
+        self._lengths[name] = self._lengths.get(name, 0) + len(member)
+        _replace(self._root / CURSOR, {"format": FORMAT, "lengths": self._lengths})
+        self._failed = False
 
     async def receive(self, request: Request, pieces: AsyncIterable[bytes]) -> bytes:
         """Write a file's bytes under its id; answers the record of it, to be appended."""
