@@ -29,7 +29,7 @@ _PREFIXES = ("/v1", "/openai/v1", "/openai")
 class Client:
     """A server of the API; an async context manager.
 
-    Calls raise the project's own errors, with the server's message. What changes nothing is repeated while the
+    Calls raise the project's own errors, with the server's message. Those that read a run are repeated while the
     server cannot answer, for about eight seconds, so that watching a run outlives a restart.
     """
 
@@ -63,10 +63,9 @@ class Client:
         """GET /evals/{eval_id}."""
         return await self._send("GET", f"/evals/{quote(eval_id, safe='')}")
 
-    async def evals(self) -> AsyncIterator[JsonObject]:
-        """Every eval, the newest first."""
-        async for eval_ in self._list("/evals", {"order": "desc"}):
-            yield eval_
+    async def newest_evals(self) -> list[JsonObject]:
+        """The newest evals, the newest first."""
+        return list((await self._send("GET", "/evals", params={"order": "desc", "limit": str(PAGE)}))["data"])
 
     async def create_run(self, eval_id: str, body: JsonObject) -> JsonObject:
         """POST /evals/{eval_id}/runs."""
@@ -74,7 +73,7 @@ class Client:
 
     async def get_run(self, run: JsonObject) -> JsonObject:
         """The run as it is now."""
-        return await self._send("GET", f"/evals/{run['eval_id']}/runs/{run['id']}")
+        return await self._get_patiently(f"/evals/{run['eval_id']}/runs/{run['id']}")
 
     async def cancel_run(self, run: JsonObject) -> JsonObject:
         """Stop the run; what is graded stays. A run that has ended meanwhile is answered as it is."""
@@ -85,38 +84,34 @@ class Client:
 
     async def items(self, run: JsonObject) -> AsyncIterator[JsonObject]:
         """The output items of a run, in row order."""
-        async for item in self._list(f"/evals/{run['eval_id']}/runs/{run['id']}/output_items", {}):
-            yield item
-
-    async def _list(self, path: str, query: dict[str, str]) -> AsyncIterator[JsonObject]:
-        query = {**query, "limit": str(PAGE)}
+        path = f"/evals/{run['eval_id']}/runs/{run['id']}/output_items"
+        query = {"limit": str(PAGE)}
         while True:
-            page = await self._send("GET", path, params=query)
-            for row in page["data"]:
-                yield row
+            page = await self._get_patiently(path, params=query)
+            for item in page["data"]:
+                yield item
             if not page["has_more"] or not page["data"]:
                 return
             query["after"] = page["data"][-1]["id"]
+
+    async def _get_patiently(self, path: str, **options: Any) -> JsonObject:
+        for pause in _PAUSES_S:
+            try:
+                return await self._send("GET", path, **options)
+            except UnavailableError:
+                await asyncio.sleep(pause)
+        return await self._send("GET", path, **options)
 
     async def _send(self, method: str, path: str, *, json: JsonObject | None = None, **options: Any) -> JsonObject:
         if json is not None:
             options["data"] = jsontext.dumps(json)
             options["headers"] = {"Content-Type": "application/json"}
-        for pause in _PAUSES_S if method == "GET" else ():
-            try:
-                return await self._send_once(method, path, options)
-            except UnavailableError:
-                await asyncio.sleep(pause)
-        return await self._send_once(method, path, options)
-
-    async def _send_once(self, method: str, path: str, options: dict[str, Any]) -> JsonObject:
         try:
             async with self._session.request(method, self._base + path, **options) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(
-                f"The server at {self.url} does not answer: {error or 'it took too long'}."
-            ) from error
+            why = str(error) or "it took too long"
+            raise UnavailableError(f"The server at {self.url} does not answer: {why}.") from error
         if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
             raise _error_of(self.url, response, body)
         try:

@@ -47,8 +47,8 @@ def demo(
         show_outcome(console, outcome, eval_file.fail_under, quiet=False)
         console.print(f"Eval file  {EXAMPLE}", soft_wrap=True)
         if not leave:
-            console.print(f"\nThe server answers at {url}/v1 until you press Ctrl-C.")
             with suppress(KeyboardInterrupt):
+                console.print(f"\nThe server answers at {url}/v1 until you press Ctrl-C.")
                 threading.Event().wait()
 
 

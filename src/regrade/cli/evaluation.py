@@ -17,7 +17,6 @@ from regrade.types.json import JsonObject
 DIGEST = "eval_file_digest"
 """Metadata key by which runs of one eval file find the eval that they share."""
 
-_LOOK_BACK = 1000
 _FIRST_POLL_S = 0.05
 _LAST_POLL_S = 0.5
 
@@ -50,19 +49,15 @@ async def evaluate(
 
 
 async def _eval(client: Client, eval_file: EvalFile) -> JsonObject:
-    """The eval of the file: made once, so that its runs stand side by side."""
+    """The eval of the file: found among the newest or made, so that the runs of one file stand side by side."""
     if isinstance(eval_file.eval, str):
         return await client.get_eval(eval_file.eval)
     body = eval_file.eval
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     digest = hashlib.sha256(canonical).hexdigest()[:32]
-    seen = 0
-    async for eval_ in client.evals():
+    for eval_ in await client.newest_evals():
         if (eval_["metadata"] or {}).get(DIGEST) == digest:
             return eval_
-        seen += 1
-        if seen == _LOOK_BACK:
-            break
     return await client.create_eval({**body, "metadata": {**(body.get("metadata") or {}), DIGEST: digest}})
 
 
