@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from evals import file_source, wait
 
 
