@@ -58,6 +58,8 @@ class Result:
     verdict: Verdict
     score: str
     error: str
+    parts: list[tuple[str, str]]
+    """Of a grader made of others: the score of each."""
     notes: list[tuple[str, str]]
     """Whatever else the grader said."""
 
@@ -160,7 +162,7 @@ def _message(message: JsonObject) -> Message:
 
 
 def _result(result: JsonObject, names: dict[str, str]) -> Result:
-    shown = ("name", "type", "passed", "score", "error", "sample")
+    shown = ("name", "type", "passed", "score", "error", "sample", "sub_scores")
     notes = [(key, _readable(value)) for key, value in result.items() if key not in shown and value is not None]
     answers = (result.get("sample") or {}).get("output") or []
     notes += [("answer", _readable(message.get("content") or "")) for message in answers]
@@ -168,8 +170,9 @@ def _result(result: JsonObject, names: dict[str, str]) -> Result:
         name=names.get(result["name"]) or result["name"],
         type=result.get("type") or "",
         verdict=_verdict(result),
-        score=words.score(result["score"]),
+        score=f"{result['score']:g}" if result.get("type") in _TWO_VALUED else words.score(result["score"]),
         error=_message_of(result.get("error")),
+        parts=[(key, words.score(score)) for key, score in (result.get("sub_scores") or {}).items()],
         notes=notes,
     )
 

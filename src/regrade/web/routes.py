@@ -126,18 +126,18 @@ class Pages:
         """The report of a run; with `?fragment=summary` only the part that moves."""
         run = self._runs.find(project, request.path_params["eval_id"], request.path_params["run_id"])
         eval_ = self._evals.get(project, run.eval_id)
-        status = _status(request)
+        only = _status(request)
         seen: dict[str, Any] = {
             "eval": eval_,
             "report": reports.report(run, eval_, self._runs.tally(run), self._clock.now()),
-            "status": status,
+            "only": only,
         }
         if request.query_params.get("fragment") == "summary":
             return self._renderer.page("_moving.html", **seen)
 
         def fetch(order: Order, cursor: str | None) -> tuple[list[bytes], bool]:
             found = self._output_items.list(
-                project, run.eval_id, run.id, after=cursor, limit=_ITEM_ROWS, order=order, status=status
+                project, run.eval_id, run.id, after=cursor, limit=_ITEM_ROWS, order=order, status=only
             )
             return found.data, found.has_more
 
@@ -156,10 +156,10 @@ class Pages:
         eval_ = self._evals.get(project, run.eval_id)
         item_id = request.path_params["item_id"]
         body = self._output_items.get(project, run.eval_id, run.id, item_id)
-        status = _status(request)
+        only = _status(request)
         neighbours = [
             self._output_items.list(
-                project, run.eval_id, run.id, after=item_id, limit=1, order=order, status=status
+                project, run.eval_id, run.id, after=item_id, limit=1, order=order, status=only
             ).first_id
             for order in ("desc", "asc")
         ]
@@ -170,7 +170,7 @@ class Pages:
             title=reports.title(run),
             item=item_pages.item_report(body, eval_["testing_criteria"]),
             neighbours=neighbours,
-            status=status,
+            only=only,
         )
 
     def item_json(self, request: Request, project: str) -> Response:
