@@ -37,7 +37,7 @@ def import_openai(
         str | None, typer.Option(help="URL of an Azure OpenAI resource, instead of OpenAI's own.")
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="Base URL of OpenAI's API in another region. [default: OpenAI's own]")
+        str | None, typer.Option(help="Base URL of OpenAI's API in another region, such as Europe.")
     ] = None,
     organization: Annotated[
         str | None, typer.Option(envvar="OPENAI_ORG_ID", help="Organization, for keys that have several.")
@@ -48,7 +48,8 @@ def import_openai(
     since: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only what belongs to later runs and jobs; UTC."
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="Follow only runs, jobs and completions made from then on (UTC).",
         ),
     ] = None,
     eval_ids: Annotated[

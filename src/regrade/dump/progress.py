@@ -96,6 +96,8 @@ def show_counts(console: Console, plan: Plan) -> None:
     table.add_column("Found", justify="right")
     unread = plan.unread()
     for resource, tally in plan.tallies().items():
+        if resource == "file_contents":  # one a file record
+            continue
         lists = unread.get(resource, 0)
         known = f"{tally.found:,}" if tally.found or not lists else f"in {lists:,} lists"
         table.add_row(RESOURCES[resource], known)
