@@ -36,7 +36,7 @@ from regrade.store.files import SqlFiles
 from regrade.store.keys import SqlKeys
 from regrade.store.output_items import SqlOutputItems
 from regrade.store.runs import SqlRuns
-from regrade.store.tables import metadata
+from regrade.store.schema import upgrade
 from regrade.store.uploads import SqlUploads
 from regrade.supervisor import Supervisor
 from regrade.system import SystemClock, SystemIds
@@ -79,7 +79,7 @@ def open_outside(settings: Settings) -> Outside:
     """Open the stores of a data directory, upgrading them first where they are older than this program."""
     data_dir = server_lock.open_data_dir(settings.data_dir)
     database = Database(sqlite_engine(data_dir / "regrade.sqlite3"))
-    metadata.create_all(database.engine)
+    upgrade(database)
     clock = SystemClock()
     return Outside(
         settings=settings,

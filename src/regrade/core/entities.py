@@ -117,7 +117,8 @@ class ChunkClaim:
 class FinishedItem(NamedTuple):
     """A graded row, ready to be stored and served."""
 
-    index: int
+    row: int
+    """Index of the row in the run."""
     status: ItemStatus
     created_at: int
     scores: bytes

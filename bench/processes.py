@@ -1,0 +1,29 @@
+"""A real server for a benchmark, and what its processes have used."""
+
+import sys
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from servers import Server, serving
+
+__all__ = ["Server", "cpu_seconds", "peak_mib", "serving", "workers"]
+
+
+def workers(server: Server) -> list[psutil.Process]:
+    """The server's grading processes."""
+    return psutil.Process(server.process.pid).children()
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """What the processes have used so far."""
+    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+
+
+def peak_mib(process: psutil.Process) -> float:
+    """The most memory that a process has had resident."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,1 @@
+"""Alembic's side of store/schema.py."""
