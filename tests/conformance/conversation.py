@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx2
 
-from evals import CONFIG, EXACT, file_source, inline_source, jsonl, row
 from conformance.graders_of_the_wire import EVERY_GRADER, SIMILAR
+from evals import CONFIG, EXACT, inline_source, jsonl, row
 
 
 @dataclass(frozen=True)

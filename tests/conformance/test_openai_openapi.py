@@ -48,16 +48,22 @@ def heard(document, server):
 
 def _faults(document, heard):
     """What is wrong with each answer, with the request that it answers."""
+    validators = {}
     for exchange, operation in heard:
-        if exchange.status < 400:
-            schema = operation["responses"][str(exchange.status)]["content"]["application/json"]["schema"]
-        else:
-            schema = ERROR
-        if operation["operationId"] == NOT_JSON and exchange.status < 400:
+        kind = (operation["operationId"], exchange.status)
+        if exchange.status < 400 and operation["operationId"] == NOT_JSON:
             continue
-        for fault in published.validator(document, schema).iter_errors(exchange.body):
+        if kind not in validators:
+            validators[kind] = published.validator(document, _schema(operation, exchange.status))
+        for fault in validators[kind].iter_errors(exchange.body):
             where = "/".join(map(str, fault.instance_path))
             yield f"{exchange.method} {exchange.path}: {where}: {fault.message[:300]}"
+
+
+def _schema(operation, status):
+    if status >= 400:
+        return ERROR
+    return operation["responses"][str(status)]["content"]["application/json"]["schema"]
 
 
 def test_every_answer_conforms_but_for_the_deviations(document, heard):
