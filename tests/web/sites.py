@@ -103,13 +103,15 @@ class Site:
         return world.runs.find(run.id)
 
     def grade(self, eval_, run, rows, k=0):
-        """Write the results of a chunk."""
-        world = self.world
-        claim = world.chunks.claim(run, k)
+        """Write all results of a chunk."""
+        self.write(eval_, run, self.world.chunks.claim(run, k), rows, done=True)
+        self.world.chunks.finish(run, now=self.world.clock.now() + 2)
+
+    def write(self, eval_, run, claim, rows, *, done):
+        """Write results of a chunk that is already claimed."""
         tally = Tally.from_json(claim.tally)
         items = [_finished(eval_, run, claim.chunk.first_row + at, row, tally) for at, row in enumerate(rows)]
-        assert world.chunks.flush(claim, items, tally, done=True)
-        world.chunks.finish(run, now=world.clock.now() + 2)
+        assert self.world.chunks.flush(claim, items, tally, done=done)
 
     def path(self, run, item=None):
         """Where the run's report is, or the page of one item."""
