@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 import pytest
 
+from servers import serving
 from worlds import form, post
 
 CONTENT = bytes(range(256)) * 700
@@ -197,3 +198,15 @@ def test_a_sweep_takes_the_parts_of_ended_uploads_only(client, world):
     assert world.uploads.sweep() == 1
     assert world.uploads.sweep() == 0
     assert client.uploads.complete(pending.id, part_ids=[kept]).status == "completed"
+
+
+def test_the_operator_may_set_smaller_limits(tmp_path):
+    with serving(tmp_path / "data", "--max-upload-bytes", "2 MiB", "--max-part-bytes", "1 MiB") as server:
+        client = server.client(max_retries=0)
+        facts = {"filename": "rows.jsonl", "mime_type": "application/jsonl", "purpose": "evals"}
+        with pytest.raises(openai.BadRequestError, match="at most 2 MB"):
+            client.uploads.create(bytes=3 << 20, **facts)
+        upload = client.uploads.create(bytes=2 << 20, **facts)
+        with pytest.raises(openai.APIStatusError, match="at most 1 MB") as refused:
+            client.uploads.parts.create(upload.id, data=b"x" * (2 << 20))
+        assert refused.value.status_code == 413

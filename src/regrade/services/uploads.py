@@ -23,18 +23,30 @@ _SWEEP_GRACE = 60  # a completion that began just before the end may still read 
 class Uploads:
     """The uploads of all projects; each call sees one project's."""
 
-    def __init__(self, store: UploadStore, files: FileStore, blobs: Blobs, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        store: UploadStore,
+        files: FileStore,
+        blobs: Blobs,
+        clock: Clock,
+        ids: Ids,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_part_bytes: int = MAX_PART_BYTES,
+    ) -> None:
         self._store = store
         self._files = files
         self._blobs = blobs
         self._clock = clock
         self._ids = ids
+        self._max_bytes = max_bytes
+        self._max_part_bytes = max_part_bytes
 
     def create(self, project: str, document: JsonObject, creation: Creation | None) -> JsonObject:
         """Announce a file; its parts have an hour to arrive."""
         request = parse(CreateUpload, document)
-        if request.bytes > MAX_BYTES:
-            raise InvalidError(f"An upload can have at most {MAX_BYTES >> 30} GB.", param="bytes")
+        if request.bytes > self._max_bytes:
+            raise InvalidError(f"An upload can have at most {self._max_bytes >> 20} MB.", param="bytes")
         now = self._clock.now()
         upload = Upload(
             id=self._ids.new("upload"),
@@ -59,17 +71,17 @@ class Uploads:
         """Begin to take the bytes of a part; `add_part` makes it one."""
         self._pending(project, upload_id)
         key = blob_key("parts", self._ids.new("part"))
-        return Incoming(self._blobs, key, limit=MAX_PART_BYTES, too_large=self.part_too_large)
+        return Incoming(self._blobs, key, limit=self._max_part_bytes, too_large=self.part_too_large)
 
     def check_part_length(self, content_length: int) -> None:
         """Refuse at once a request that says that it is too long, whatever the form adds to the part."""
-        if content_length > MAX_PART_BYTES + (1 << 20):
+        if content_length > self._max_part_bytes + (1 << 20):
             raise self.part_too_large()
 
     def part_too_large(self) -> TooLargeError:
         """What a part over the limit is answered with."""
         return TooLargeError(
-            f"A part can have at most {MAX_PART_BYTES >> 20} MB. Send the file in more parts.", param="data"
+            f"A part can have at most {self._max_part_bytes >> 20} MB. Send the file in more parts.", param="data"
         )
 
     def add_part(self, project: str, upload_id: str, incoming: Incoming, creation: Creation | None) -> JsonObject:
