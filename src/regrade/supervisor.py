@@ -71,6 +71,7 @@ class Supervisor:
             [sys.executable, "-m", "regrade.worker", str(number), str(len(self._slots))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            process_group=0,  # a Ctrl-C in the terminal is for us to answer
         )
         slot.process = process
         if process.stdin is None or process.stdout is None:

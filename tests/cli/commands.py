@@ -25,7 +25,7 @@ def regrade(*arguments, cwd=None, **variables):
 
 
 def start(*arguments, cwd=None, stdin=subprocess.DEVNULL, **variables):
-    """Start a command and leave it running."""
+    """Start a command in a process group of its own, as a shell does, and leave it running."""
     return subprocess.Popen(
         [sys.executable, "-m", "regrade", *map(str, arguments)],
         stdin=stdin,
@@ -34,4 +34,5 @@ def start(*arguments, cwd=None, stdin=subprocess.DEVNULL, **variables):
         text=True,
         cwd=cwd,
         env=environment(**variables),
+        process_group=0,
     )

@@ -1,3 +1,4 @@
+import os
 import signal
 
 from cli.commands import regrade, start
@@ -22,7 +23,7 @@ def test_the_demo_leaves_its_server_running_until_ctrl_c(tmp_path):
         while "until you press Ctrl-C" not in line:
             line = demo.stdout.readline()
         assert server_lock.find(tmp_path).url in line
-        demo.send_signal(signal.SIGINT)
+        os.killpg(demo.pid, signal.SIGINT)
         demo.communicate()
     assert demo.returncode == 0
     assert server_lock.find(tmp_path) is None

@@ -185,7 +185,7 @@ def test_ctrl_c_cancels_the_run_and_says_how_to_go_on(idle_server, write):
     path = write()
     with start("run", path, "--server", idle_server.url, "--json") as process:
         assert json.loads(process.stdout.readline())["status"] == "queued"
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate()
     assert process.returncode == 130
     result = json.loads(out.splitlines()[-1])
@@ -234,5 +234,5 @@ def test_a_key_is_asked_for_and_taken(idle_server, write):
     assert secret not in refused.stderr
     with start("run", write(), "--data-dir", idle_server.data_dir, "--json", REGRADE_API_KEY=secret) as process:
         assert json.loads(process.stdout.readline())["status"] == "queued"
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         process.communicate()

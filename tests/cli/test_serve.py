@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import time
@@ -15,13 +16,22 @@ def wait_until(true, seconds=30):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_says_when_it_is_ready_and_ends_well_when_told_to(tmp_path, number):
+def terminate(process):
+    process.terminate()
+
+
+def press_ctrl_c(process):
+    """The terminal tells the whole group, not only the command."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("tell", [terminate, press_ctrl_c])
+def test_a_server_says_when_it_is_ready_and_ends_well_when_told_to(tmp_path, tell):
     with start("serve", "--port", "0", "--data-dir", tmp_path) as server:
         lines = []
         while not lines or not lines[-1].startswith("ready"):
             lines.append(server.stdout.readline())
-        server.send_signal(number)
+        tell(server)
         _, errors = server.communicate()
     url = lines[-1].split()[1]
     assert lines[0].startswith("regrade ")
@@ -29,6 +39,7 @@ def test_a_server_says_when_it_is_ready_and_ends_well_when_told_to(tmp_path, num
     assert lines[2].split()[:2] == ["Data", str(tmp_path)]
     assert server.returncode == 0
     assert "Traceback" not in errors
+    assert " ERROR " not in errors
     assert server_lock.find(tmp_path) is None
     assert not (tmp_path / "server.json").exists()
 
