@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regrade.web.session import WrongKeys, own_path
-from web.sites import Row
+from web.sites import HandClock, Row
 
 
 @pytest.fixture
@@ -72,19 +72,6 @@ def test_many_wrong_keys_have_to_wait(secret, browser):
     answers = [log_in(browser, f"wrong {number}").status_code for number in range(WrongKeys.LIMIT + 1)]
     assert answers == [401] * WrongKeys.LIMIT + [429]
     assert log_in(browser, secret).status_code == 429
-
-
-class HandClock:
-    """A clock that stands until it is set."""
-
-    def __init__(self):
-        self.time = 1000
-
-    def now(self):
-        return self.time
-
-    def nanoseconds(self):
-        return self.time * 10**9
 
 
 def test_wrong_keys_are_forgiven_after_a_minute_and_counted_by_address():

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from web.sites import Row
+from regrade.web.watching import Watched
+from web.sites import HandClock, Row
 
 SIMILAR = {"name": "similar", "type": "text_similarity", "pass_threshold": 0.5}
 EXACT = {"name": "exact", "type": "string_check"}
@@ -270,3 +271,15 @@ def test_a_very_long_output_is_cut_in_the_list_and_whole_on_its_page(site):
     run = site.add_run(site.add_eval(), [Row([1.0], {"text": long}, long)])
     assert len(site.get(site.path(run)).text) < 30_000
     assert long in site.get(site.path(run, 0)).text
+
+
+def test_pages_that_watch_a_run_share_one_reading_a_second(site):
+    eval_ = site.add_eval()
+    run = site.add_run(eval_, [Row([1.0])] * 3, more=7)
+    clock = HandClock()
+    watched = Watched(site.services.runs, clock)
+    assert watched.tally(run).passed == 3
+    site.write(eval_, run, site.world.chunks.claim(run, 1), [Row([1.0])] * 2, done=False)
+    assert watched.tally(run).passed == 3
+    clock.time += 1
+    assert watched.tally(run).passed == 5

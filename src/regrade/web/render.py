@@ -88,6 +88,6 @@ class Static:
         headers = {
             "cache-control": "public, max-age=31536000, immutable",
             "x-content-type-options": "nosniff",
-            "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
         }
         return Response(content, 200, headers, media_type)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from regrade.core.entities import Run, RunStatus
-from regrade.core.results import CriterionTally, Tally
+from regrade.core.results import Counts, CriterionTally, Tally
 from regrade.core.statistics import wilson
 from regrade.types.json import JsonObject
 from regrade.web import charts, words
@@ -58,6 +58,7 @@ class RunReport:
     title: str
     live: bool
     status: str
+    counts: Counts
     rate: Rate
     bar: charts.Chart
     rows: str
@@ -81,6 +82,7 @@ def report(run: Run, eval_: JsonObject, tally: Tally, now: int) -> RunReport:
         title=title(run),
         live=live,
         status=STATUS_WORDS[run.status],
+        counts=counts,
         rate=Rate(passed=counts.passed, total=counts.total),
         bar=charts.stacked_bar(counts, run.rows),
         rows=words.count(counts.total)

@@ -23,6 +23,7 @@ from regrade.web import report as reports
 from regrade.web.paging import Order, window
 from regrade.web.render import Renderer
 from regrade.web.session import Sessions
+from regrade.web.watching import Watched
 
 _LIST_ROWS = 20
 _ITEM_ROWS = 50
@@ -88,6 +89,7 @@ class Pages:
         self._keys = keys
         self._clock = clock
         self._renderer = renderer
+        self._watched = Watched(runs, clock)
 
     def home(self, request: Request, project: str) -> Response:
         """The evals, newest first."""
@@ -129,7 +131,7 @@ class Pages:
         only = _status(request)
         seen: dict[str, Any] = {
             "eval": eval_,
-            "report": reports.report(run, eval_, self._runs.tally(run), self._clock.now()),
+            "report": reports.report(run, eval_, self._watched.tally(run), self._clock.now()),
             "only": only,
         }
         if request.query_params.get("fragment") == "summary":

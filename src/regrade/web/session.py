@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from threading import Lock
 from urllib.parse import parse_qs, urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -95,6 +96,7 @@ class WrongKeys:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._times: OrderedDict[str, list[int]] = OrderedDict()
+        self._noting = Lock()
 
     def may_try(self, address: str) -> bool:
         """Whether this address may name another key now."""
@@ -102,10 +104,11 @@ class WrongKeys:
 
     def add(self, address: str) -> None:
         """Note a wrong key."""
-        self._times[address] = [*self._recent(address), self._clock.now()]
-        self._times.move_to_end(address)
-        if len(self._times) > self._MOST_ADDRESSES:
-            self._times.popitem(last=False)
+        with self._noting:
+            self._times[address] = [*self._recent(address), self._clock.now()]
+            self._times.move_to_end(address)
+            if len(self._times) > self._MOST_ADDRESSES:
+                self._times.popitem(last=False)
 
     def _recent(self, address: str) -> list[int]:
         since = self._clock.now() - self.SECONDS
