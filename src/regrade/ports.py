@@ -101,6 +101,56 @@ class Grader(Protocol):
         ...
 
 
+# -- models -------------------------------------------------------------------------------------------------
+
+ModelApi = Literal["chat", "responses", "embeddings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One request to a model, in the form of the API that it names."""
+
+    api: ModelApi
+    model: str
+    """The name asked for; aliases and patterns of the registry say which endpoint serves it."""
+    body: JsonObject
+    """The request without `model`. Where the endpoint does not speak `api`, it is translated, and so is the answer."""
+    repetition: int = 0
+    """Tells equal requests apart that are asked again on purpose; part of the cache's key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswer:
+    """What a model answered, in the form of the API that was asked for."""
+
+    body: JsonObject
+    model: str
+    """The name that the endpoint answered with."""
+    seconds: float
+    """From the first attempt to the answer."""
+    attempts: int
+    cached: bool = False
+
+
+class ModelPort(Protocol):
+    """Asking models, whichever endpoint serves them."""
+
+    def names(self) -> list[str]:
+        """Every model that can be asked for now, aliases included."""
+        ...
+
+    def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
+        """Raise InvalidError (code `model_not_found`, close names in the message) where no endpoint serves it,
+
+        or InvalidError where the endpoint cannot be asked what `body` asks, e.g. a tool kind; `param` is the field.
+        """
+        ...
+
+    async def ask(self, call: ModelCall) -> ModelAnswer:
+        """The answer, after retries. Raises ModelError, in the upstream's own words, where there is none."""
+        ...
+
+
 # -- store --------------------------------------------------------------------------------------------------
 
 

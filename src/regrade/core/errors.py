@@ -63,3 +63,16 @@ class ConfigurationError(RegradeError):
 
 class RowError(RegradeError):
     """One row cannot be read, checked or graded; the run goes on without it."""
+
+
+class ModelError(RegradeError):
+    """A model gave no answer: the endpoint refused, failed for too long, or cannot be reached.
+
+    `status` is the upstream's HTTP status, where it answered at all; `message` holds its own words.
+    """
+
+    code = "model_error"
+
+    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.status = status
