@@ -114,7 +114,7 @@ class ModelCall:
     model: str
     """The name asked for; aliases and patterns of the registry say which endpoint serves it."""
     body: JsonObject
-    """The request without `model`. Where the endpoint does not speak `api`, it is translated, and so is the answer."""
+    """The request without `model`; translated, as is the answer, where the endpoint does not speak `api`."""
     repetition: int = 0
     """Tells equal requests apart that are asked again on purpose; part of the cache's key."""
 
@@ -140,9 +140,9 @@ class ModelPort(Protocol):
         ...
 
     def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
-        """Raise InvalidError (code `model_not_found`, close names in the message) where no endpoint serves it,
+        """Raise InvalidError where no endpoint serves the model, or none that can be asked what `body` asks.
 
-        or InvalidError where the endpoint cannot be asked what `body` asks, e.g. a tool kind; `param` is the field.
+        An unknown model has the code `model_not_found` and close names in the message; `param` is its field.
         """
         ...
 
@@ -162,7 +162,7 @@ class CreationStore(Protocol):
         ...
 
     def add(self, fingerprint: str, object_id: str, *, now: int) -> None:
-        """Remember by itself what no object's own `add` remembers; a later one with this fingerprint replaces it."""
+        """Remember by itself what no object's own `add` remembers; a later one of this fingerprint replaces it."""
         ...
 
 
