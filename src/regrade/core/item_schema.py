@@ -39,14 +39,19 @@ class ItemSchema:
 
     def check(self, item: JsonValue) -> str | None:
         """None where the item fits; else the path that does not and why, such as `item.age: "x" is not ...`."""
+        problem = self.problem(item, "item")
+        return None if problem is None else ": ".join(problem)
+
+    def problem(self, item: JsonValue, at: str) -> tuple[str, str] | None:
+        """None where the item, which stands at `at`, fits; else the path of the first value that does not, and why."""
         try:
             if self._is_valid(item):
                 return None
             self._validate(item)
         except jsonschema_rs.ValidationError as error:
-            return f"{path_text('item', error.instance_path)}: {_short(error.message)}"
+            return path_text(at, error.instance_path), _short(error.message)
         except ValueError as error:  # text that is not Unicode
-            return f"item: {_short(str(error))}"
+            return at, _short(str(error))
         return None
 
 

@@ -8,13 +8,14 @@ from regrade.core.entities import Creation, Eval, Page, PageRequest, Run, RunSta
 from regrade.core.errors import InvalidError, NotFoundError, StateError
 from regrade.core.item_schema import compile_item_schema
 from regrade.core.jsontext import dumps
-from regrade.core.parsing import parse
+from regrade.core.parsing import parse, unknown_fields
 from regrade.core.results import Tally
 from regrade.graders.build import missing
 from regrade.ports import Blobs, Clock, Engine, EvalStore, FileStore, Ids, RunStore
 from regrade.sources.jsonl import unwrap
 from regrade.types.json import JsonObject
 from regrade.types.runs import CreateRun, FileContentSource, FileIdSource, JsonlDataSource
+from regrade.types.runs import Run as RunAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Runs:
                 source_blob=blob,
                 inline=inline,
                 metadata=given,
+                extra=unknown_fields(request, RunAnswer),
             ),
             creation,
         )
@@ -147,11 +149,11 @@ class Runs:
         schema = compile_item_schema(eval_.data_source_config)
         for index, row in enumerate(rows):
             item, _ = unwrap(row)
-            reason = schema.check(item)
-            if reason is not None:
-                wrapped = ".item" if isinstance(row.get("item"), dict) else ""
-                path = f"data_source.source.content[{index}]{wrapped}"
-                raise InvalidError(f"Row {index} does not match the eval's item schema: {reason}", param=path)
+            wrapped = ".item" if isinstance(row.get("item"), dict) else ""
+            problem = schema.problem(item, f"data_source.source.content[{index}]{wrapped}")
+            if problem is not None:
+                path, reason = problem
+                raise InvalidError(f"'{path}' does not match the eval's item schema: {reason}.", param=path)
         key = f"runs/{run_id}"
         writer = self._blobs.writer(key)
         try:
@@ -215,6 +217,7 @@ class RunView:
             else [],
             "error": run.error,
             "metadata": run.metadata,
+            **run.extra,
             "data_source": run.data_source,
         }
 
