@@ -52,6 +52,8 @@ class Eval:
     testing_criteria: list[JsonObject]
     """In normal form, each with its `id`."""
     metadata: JsonObject
+    extra: JsonObject = field(default_factory=dict)
+    """Fields of the create that nobody here knows; answered as they came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,8 @@ class Run:
     inline: bool = False
     """Whether `source_blob` is the run's own inline content, one row a line."""
     metadata: JsonObject
+    extra: JsonObject = field(default_factory=dict)
+    """Fields of the create that nobody here knows; answered as they came."""
     error: JsonObject | None = None
     rows: int | None = None
     """How many rows the source has; known once planned."""

@@ -6,7 +6,8 @@ from typing import Any, TypeVar, overload
 from pydantic import TypeAdapter, ValidationError
 
 from regrade.core.errors import InvalidError
-from regrade.types.json import JsonValue
+from regrade.types.json import JsonObject, JsonValue
+from regrade.types.wire import Answered, Received
 
 T = TypeVar("T")
 
@@ -45,6 +46,11 @@ def parse(shape: Any, document: JsonValue, *, at: str = "") -> Any:
         return _adapter(shape).validate_python(document)
     except ValidationError as error:
         raise _invalid(error, document, at) from error
+
+
+def unknown_fields(request: Received, answer: type[Answered]) -> JsonObject:
+    """What a client sent that neither the request nor the answer has a meaning for: it is answered as it came."""
+    return {key: value for key, value in (request.model_extra or {}).items() if key not in answer.model_fields}
 
 
 @lru_cache(maxsize=256)

@@ -6,9 +6,10 @@ from regrade.core import criteria, data_source_config, metadata
 from regrade.core.entities import Creation, Eval, Page, PageRequest
 from regrade.core.errors import NotFoundError
 from regrade.core.item_schema import item_schema_of
-from regrade.core.parsing import parse
+from regrade.core.parsing import parse, unknown_fields
 from regrade.ports import Clock, EvalStore, Ids
 from regrade.types.evals import CreateEval, UpdateEval
+from regrade.types.evals import Eval as EvalAnswer
 from regrade.types.json import JsonObject
 
 
@@ -36,6 +37,7 @@ class Evals:
                 document["testing_criteria"], self._ids.uuid4, item_schema=item_schema_of(config)
             ),
             metadata=metadata.checked(request.metadata),
+            extra=unknown_fields(request, EvalAnswer),
         )
         self._store.add(eval_, creation)
         return _document(eval_)
@@ -84,6 +86,7 @@ def _document(eval_: Eval) -> JsonObject:
         "data_source_config": eval_.data_source_config,
         "testing_criteria": eval_.testing_criteria,
         "metadata": eval_.metadata,
+        **eval_.extra,
     }
 
 

@@ -36,6 +36,7 @@ class SqlEvals:
                     "data_source_config": dumps(eval_.data_source_config),
                     "testing_criteria": dumps(eval_.testing_criteria),
                     "metadata": dumps(eval_.metadata),
+                    "extra": dumps(eval_.extra) if eval_.extra else None,
                 },
             )
             remember(connection, creation, eval_.id)
@@ -83,7 +84,14 @@ class SqlEvals:
             found = connection.execute(
                 evals.update()
                 .where(_is(project, eval_id))
-                .values(deleted_at=now, name="", data_source_config=b"{}", testing_criteria=b"[]", metadata=b"{}")
+                .values(
+                    deleted_at=now,
+                    name="",
+                    data_source_config=b"{}",
+                    testing_criteria=b"[]",
+                    metadata=b"{}",
+                    extra=None,
+                )
             ).rowcount
             if found:
                 delete_runs(connection, runs.c.eval_id == eval_id, now=now)
@@ -104,4 +112,5 @@ def _eval(row: sa.RowMapping) -> Eval:
         data_source_config=loads(row["data_source_config"]),
         testing_criteria=loads(row["testing_criteria"]),
         metadata=loads(row["metadata"]),
+        extra=loads(row["extra"]) if row["extra"] is not None else {},
     )

@@ -41,6 +41,7 @@ class SqlRuns:
                     inline=run.inline,
                     data_source=dumps(run.data_source),
                     metadata=dumps(run.metadata),
+                    extra=dumps(run.extra) if run.extra else None,
                 )
             ).inserted_primary_key
             remember(connection, creation, run.id)
@@ -217,6 +218,7 @@ def _run(row: sa.RowMapping) -> Run:
         source_blob=row["source_blob"],
         inline=row["inline"],
         metadata=loads(row["metadata"]),
+        extra=loads(row["extra"]) if row["extra"] is not None else {},
         error=loads(row["error"]) if row["error"] is not None else None,
         rows=row["row_count"],
         counts=tally.counts,

@@ -20,6 +20,7 @@ evals = sa.Table(
     sa.Column("data_source_config", sa.LargeBinary, nullable=False),
     sa.Column("testing_criteria", sa.LargeBinary, nullable=False),
     sa.Column("metadata", sa.LargeBinary, nullable=False),
+    sa.Column("extra", sa.LargeBinary),
     sa.Index("evals_by_creation", "project", "id"),
     sa.Index("evals_by_update", "project", "updated_at", "id"),
     sqlite_with_rowid=False,
@@ -46,6 +47,7 @@ runs = sa.Table(
     # JSON texts.
     sa.Column("data_source", sa.LargeBinary, nullable=False),
     sa.Column("metadata", sa.LargeBinary, nullable=False),
+    sa.Column("extra", sa.LargeBinary),
     sa.Column("error", sa.LargeBinary),
     # Sums over the chunks, written once when the run ends; until then the chunks tell.
     sa.Column("passed", sa.BigInteger),

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("data_source_config", sa.LargeBinary(), nullable=False),
         sa.Column("testing_criteria", sa.LargeBinary(), nullable=False),
         sa.Column("metadata", sa.LargeBinary(), nullable=False),
+        sa.Column("extra", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
     )
@@ -121,6 +122,7 @@ def upgrade() -> None:
         sa.Column("row_count", sa.BigInteger(), nullable=True),
         sa.Column("data_source", sa.LargeBinary(), nullable=False),
         sa.Column("metadata", sa.LargeBinary(), nullable=False),
+        sa.Column("extra", sa.LargeBinary(), nullable=True),
         sa.Column("error", sa.LargeBinary(), nullable=True),
         sa.Column("passed", sa.BigInteger(), nullable=True),
         sa.Column("failed", sa.BigInteger(), nullable=True),
