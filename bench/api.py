@@ -1,6 +1,6 @@
 """The API under load: creating evals, listing items of a large run, staying quick while a run grades at full speed.
 
-    python bench/api.py [ROWS]
+python bench/api.py [ROWS]
 """
 
 import argparse

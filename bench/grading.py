@@ -1,6 +1,6 @@
 """Model-free grading end to end: file in, three graders, items committed; against a bare read, parse and write loop.
 
-    python bench/grading.py [ROWS] [--workers 1 2]
+python bench/grading.py [ROWS] [--workers 1 2]
 """
 
 import argparse

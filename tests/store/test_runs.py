@@ -184,6 +184,43 @@ def test_an_ended_run_never_moves_again(database, end):
     assert progress.now() == ended
 
 
+STEPS = ["plan", "claim", "write", "write the last", "finish", "cancel", "fail"]
+AFTER = {
+    "queued": {"queued", "in_progress", "canceled", "failed"},
+    "in_progress": {"in_progress", "completed", "canceled", "failed"},
+    **{ended: {ended} for ended in ("completed", "canceled", "failed")},
+}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=10))
+def test_whatever_happens_a_run_moves_forward_and_counts_its_rows(database, steps):
+    progress = Progress(database, (40,))
+    claim, status = None, "queued"
+    for step in steps:
+        match step:
+            case "plan":
+                progress.plan()
+            case "claim":
+                claim = progress.chunks.claim(progress.run, 0) or claim
+            case "write" if claim:
+                claim = progress.chunks.claim(progress.run, 0) or claim
+                progress.write(claim, ["pass", "fail"])
+            case "write the last" if claim:
+                claim = progress.chunks.claim(progress.run, 0) or claim
+                progress.write(claim, ["pass"], done=True)
+            case "finish":
+                progress.chunks.finish(progress.run, now=NOW)
+            case "cancel":
+                progress.runs.cancel(progress.run, now=NOW)
+            case "fail":
+                progress.runs.fail(progress.run, {"code": "x", "message": "y"}, now=NOW)
+        run = progress.now()
+        assert run.status in AFTER[status]
+        assert run.counts.total == len(progress.page())
+        status = run.status
+
+
 def test_a_deleted_run_is_gone_at_once_and_its_items_soon(database):
     progress = Progress(database)
     progress.plan()

@@ -43,7 +43,7 @@ class ItemSchema:
         return None if problem is None else ": ".join(problem)
 
     def problem(self, item: JsonValue, at: str) -> tuple[str, str] | None:
-        """None where the item, which stands at `at`, fits; else the path of the first value that does not, and why."""
+        """None where the item, which stands at `at`, fits; else the path of a value that does not, and why."""
         try:
             if self._is_valid(item):
                 return None
