@@ -21,7 +21,7 @@ def eval_id(http):
     return http.post("/evals", json=EVAL).json()["id"]
 
 
-def _run(http, eval_id, **body):
+def _run(http, eval_id, /, **body):
     made = http.post(f"/evals/{eval_id}/runs", json={"data_source": inline_source([row(0, right=True)]), **body})
     assert made.status_code == 201, made.text
     return made.json()
