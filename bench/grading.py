@@ -1,4 +1,4 @@
-"""Model-free grading end to end: file in, three graders, items committed; against a bare read, parse and write loop.
+"""Model-free grading end to end: file in, three graders, items committed; against a bare loop over the file.
 
 python bench/grading.py [ROWS] [--workers 1 2]
 """
@@ -56,8 +56,8 @@ def main() -> None:
             bare = floor(source, Path(folder) / "floor.jsonl")
             rate, cpu, peak, idle = grade(source, given.rows, count, Path(folder) / f"data-{count}")
             print(
-                f"{given.rows:,} rows, {count} worker(s): {rate:,.0f} rows/s = {rate / bare:.3f} of the bare loop's "
-                f"{bare:,.0f}; {cpu:.1f} CPU-us a row; peak {peak:.0f} MiB a worker ({peak - idle:+.0f} over idle)"
+                f"{given.rows:,} rows, {count} worker(s): {rate:,.0f} rows/s = {rate / bare:.3f} of {bare:,.0f} in a "
+                f"bare loop; {cpu:.1f} CPU-us a row; peak {peak:.0f} MiB a worker ({peak - idle:+.0f} over idle)"
             )
 
 

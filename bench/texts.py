@@ -38,11 +38,11 @@ CRITERIA = [
         "pass_threshold": 0.8,
     },
 ]
-_WORDS = (
-    "the a of to and in is that for it as was with be by on not he his but at are this have from or one had all were "
-    "which their an she you would there been more when who will no if out so said what up its about into than them "
-    "can only other new some could time these two may then do first any my now such like our over man me even most"
-).split()
+_WORDS = """
+the a of to and in is that for it as was with be by on not he his but at are this have from or one had all were
+which their an she you would there been more when who will no if out so said what up its about into than them
+can only other new some could time these two may then do first any my now such like our over man me even most
+""".split()
 
 
 def write_rows(path: Path, rows: int, seed: int = 7) -> Path:

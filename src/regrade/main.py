@@ -149,7 +149,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         _make_first_key(settings, keys)
         _require_keys_off_loopback(settings, keys)
         listener = _listen(settings.host, settings.port)
-        url = _url(settings.host, listener.getsockname()[1])
+        url = settings.local_url(listener.getsockname()[1])
         engine_of_queue = engine.sqlite_engine(world.engine_path)
         engine.migrate(engine_of_queue)
         queue = engine.DbosQueue(engine_of_queue)
@@ -240,11 +240,6 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(host: str, port: int) -> str:
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
 def _require_keys_off_loopback(settings: Settings, keys: Keys) -> None:
     loopback = settings.host in LOOPBACK_HOSTS or settings.host == "::1" or settings.host.startswith("127.")
     if not loopback and keys.open():
@@ -275,5 +270,5 @@ def configure_logging(level: str) -> None:
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     # Libraries that speak of their every step.
-    for name in ("dbos", "uvicorn", "asyncio"):
+    for name in ("alembic", "asyncio", "dbos", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)

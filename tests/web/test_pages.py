@@ -206,7 +206,7 @@ def test_no_page_has_inline_code_or_style_and_every_page_forbids_both(site):
     run = site.add_run(site.add_eval(), [Row([1.0])])
     for path in ("/", f"/evals/{run.eval_id}", site.path(run), site.path(run, 0), "/evals/eval_x"):
         page = site.get(path)
-        assert re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=\"/static/)", page.text) is None
+        assert re.search(r"<style|<[^>]*\s(?:style|on\w+)=|<script(?![^>]* src=\"/static/)", page.text) is None
         policy = page.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
         assert "unsafe" not in policy
@@ -252,7 +252,7 @@ def test_a_queued_run_shows_that_nothing_is_graded_yet(site):
     assert "No row has ended like this yet." in said
 
 
-HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' {{ 7*7 }} \u200b\u202e"
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' {{ 7*191919 }} \u200b\u202e"
 
 
 def test_whatever_was_written_is_shown_as_text(site):
@@ -262,7 +262,7 @@ def test_whatever_was_written_is_shown_as_text(site):
         page = site.get(path).text
         assert "<script>alert" not in page
         assert "<img" not in page
-        assert "49" not in re.sub(r"[0-9a-f]{16,}", "", page)
+        assert str(7 * 191919) not in page
         assert html.escape('"><script>alert(1)</script>', quote=False).replace('"', "&#34;") in page
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import event
 
 # Measured for this load: WAL lets readers pass writers, 16 KiB pages fit several output items each.
 _PRAGMAS = (
+    "PRAGMA busy_timeout=30000",
     "PRAGMA page_size=16384",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
-    "PRAGMA busy_timeout=30000",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-65536",
     "PRAGMA mmap_size=268435456",
