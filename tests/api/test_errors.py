@@ -113,3 +113,16 @@ def test_an_unknown_url_and_a_wrong_method_are_named(http):
     assert unknown.json()["error"]["message"] == "Invalid URL (POST /v1/foo)."
     assert wrong.json()["error"]["message"] == "Invalid method for URL (PUT /v1/models)."
     assert wrong.headers["allow"] == "GET"
+
+
+def test_a_wrong_method_is_answered_with_all_right_ones(http):
+    for prefix in ("/v1", "/openai/v1", "/openai"):
+        assert http.put(f"{prefix}/evals").headers["allow"] == "GET, POST"
+        assert http.options(f"{prefix}/evals/eval_0").headers["allow"] == "DELETE, GET, POST"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/models/a%0Ab", "/v1/evals/a%0Ab/runs"])
+def test_a_url_outside_the_api_is_answered_with_an_error_too(http, path):
+    answer = http.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"].startswith("Invalid URL (GET /")

@@ -11,7 +11,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from regrade import __version__
 from regrade.api import evals, files, graders, health, http, models, output_items, runs, uploads
@@ -51,6 +51,9 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
     async def openapi(_request: Request) -> Response:
         return http.json_response(description)
 
+    async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise HTTPException(404)
+
     root = Router(
         [
             *(Mount(prefix, api) for prefix in PREFIXES),
@@ -59,6 +62,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
             *options.web_routes,
         ],
         redirect_slashes=False,
+        default=nothing,  # also for paths with a line feed, which no pattern of a prefix matches
     )
     return Edge(
         ExceptionMiddleware(root, _HANDLERS),

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from regrade.core import errors
@@ -84,14 +85,16 @@ async def answer_error(request: Request, error: errors.RegradeError) -> Response
 async def answer_routing_error(request: Request, error: HTTPException) -> Response:
     """Exception handler for URLs and methods that do not exist."""
     where = f"{request.method} {request.url.path}"
+    headers = error.headers
     match error.status_code:
         case 404:
             message = f"Invalid URL ({where})."
         case 405:
             message = f"Invalid method for URL ({where})."
+            headers = {"allow": ", ".join(_methods(request.scope))}
         case _:
             message = str(error.detail)
-    return _error(request.scope, error.status_code, message, None, None, error.headers)
+    return _error(request.scope, error.status_code, message, None, None, headers)
 
 
 async def answer_query_error(request: Request, error: RequestValidationError) -> Response:
@@ -131,6 +134,16 @@ async def document(request: Request) -> JsonObject:
 
 
 Document = Annotated[JsonObject, Depends(document)]
+
+
+def _methods(scope: Scope) -> list[str]:
+    """What can be done with the URL; the error itself knows only the first of its routes."""
+    routes: list[BaseRoute] = scope["app"].routes
+    return [
+        method
+        for method in ("DELETE", "GET", "POST")
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 def _error(
