@@ -56,7 +56,7 @@ def main() -> None:
             bare = floor(source, Path(folder) / "floor.jsonl")
             rate, cpu, peak, idle = grade(source, given.rows, count, Path(folder) / f"data-{count}")
             print(
-                f"{given.rows:,} rows, {count} worker(s): {rate:,.0f} rows/s = {rate / bare:.3f} of {bare:,.0f} in a "
+                f"{given.rows:,} rows, {count} worker(s): {rate:,.0f}/s = {rate / bare:.3f} of {bare:,.0f} in a "
                 f"bare loop; {cpu:.1f} CPU-us a row; peak {peak:.0f} MiB a worker ({peak - idle:+.0f} over idle)"
             )
 

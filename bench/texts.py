@@ -42,7 +42,7 @@ _WORDS = """
 the a of to and in is that for it as was with be by on not he his but at are this have from or one had all were
 which their an she you would there been more when who will no if out so said what up its about into than them
 can only other new some could time these two may then do first any my now such like our over man me even most
-""".split()
+""".split()  # noqa: SIM905 - a list would be a page long
 
 
 def write_rows(path: Path, rows: int, seed: int = 7) -> Path:
