@@ -50,8 +50,7 @@ class RowGrading:
             reason = self._compiled.schema.check(item)
             if reason is not None:
                 raise RowError(f"Line {line.number}: {reason}")
-            namespace = samples.namespace(recorded)
-            sample = samples.answered(recorded)
+            namespace, sample = _recorded_sample(line, recorded)
         except RowError as error:
             return self._errored(line.row, item, error)
         row = Row(item, namespace)
@@ -112,6 +111,14 @@ class RowGrading:
             }
         )
         return FinishedItem(index, status, now, dumps(scores), body)
+
+
+def _recorded_sample(line: jsonl.Line, recorded: JsonValue) -> tuple[JsonObject, JsonObject]:
+    """The recording as templates see it and as it is answered. Raises RowError, which names the line."""
+    try:
+        return samples.namespace(recorded), samples.answered(recorded)
+    except RowError as error:
+        raise RowError(f"Line {line.number}: {error.message}") from error
 
 
 def _result(name: str, grader: Grader, grade: Grade) -> JsonObject:
