@@ -8,12 +8,10 @@ import pytest
 from regrade import main, settings
 from servers import Server, serving
 
-ROW_LIMIT = 200_000
-
 
 @dataclass(frozen=True)
 class Keyed:
-    """A server with two projects, a key of each, and a small limit on rows."""
+    """A server with two projects and a key of each."""
 
     server: Server
     red: str
@@ -32,5 +30,5 @@ def keyed(tmp_path_factory) -> Keyed:
     keys = main.open_keys(settings.load({"data_dir": str(data_dir)}, environ={}))
     _, red = keys.create("red", "", admin=False)
     _, blue = keys.create("blue", "", admin=False)
-    with serving(data_dir, "--max-row-bytes", str(ROW_LIMIT)) as running:
+    with serving(data_dir) as running:
         yield Keyed(running, red, blue)
