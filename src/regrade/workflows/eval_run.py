@@ -14,6 +14,7 @@ from regrade.core.results import Tally
 from regrade.ports import Blobs, ChunkStore, Clock, Engine, EvalStore, RunStore
 from regrade.sources import jsonl
 from regrade.workflows.grading import CompiledEval, RowGrading
+from regrade.workflows.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class EvalRuns:
         self._clock = clock
         self._max_row_bytes = max_row_bytes
         self._compiled: dict[str, CompiledEval] = {}
+        self._turns = Turns()
 
     async def run(self, run_id: str) -> None:
         """Plan a queued run and ask for its chunks."""
@@ -76,19 +78,21 @@ class EvalRuns:
         """Grade the chunk's rows that are not done; False where somebody else has taken it, or the run ended."""
         compiled = self._compile(run)
         grading = RowGrading(compiled, run, Tally.from_json(claim.tally), self._clock, self._max_row_bytes)
-        batch: list[FinishedItem] = []
-        deadline = time.perf_counter() + _BATCH_SECONDS
-        with self._blobs.open(_source(run)) as source:
-            for line in _left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim):
-                batch.append(await grading.finish(line))
-                if len(batch) == _BATCH_ROWS or time.perf_counter() > deadline:
-                    # Committed on the loop: a thread would only wait for the same interpreter lock.
-                    if not self._chunks.flush(claim, batch, grading.tally, done=False):
-                        return False
-                    batch = []
-                    await asyncio.sleep(0)  # other runs' chunks share this loop
-                    deadline = time.perf_counter() + _BATCH_SECONDS
-        return self._chunks.flush(claim, batch, grading.tally, done=True)
+        async with self._turns.turn() as turn:
+            with self._blobs.open(_source(run)) as source:
+                lines = _left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim)
+                batch: list[FinishedItem] = []
+                deadline = time.perf_counter() + _BATCH_SECONDS
+                for line in lines:
+                    batch.append(await grading.finish(line))
+                    if len(batch) == _BATCH_ROWS or time.perf_counter() > deadline:
+                        # Committed on the loop: a thread would only wait for the same interpreter lock.
+                        if not self._chunks.flush(claim, batch, grading.tally, done=False):
+                            return False
+                        batch = []
+                        await turn.pause()
+                        deadline = time.perf_counter() + _BATCH_SECONDS
+            return self._chunks.flush(claim, batch, grading.tally, done=True)
 
     def _cut(self, run: Run) -> list[Chunk]:
         with self._blobs.open(_source(run)) as source:
