@@ -37,10 +37,10 @@ def test_a_turn_that_fails_is_over():
 
     async def fail():
         async with turns.turn():
-            raise ValueError
+            raise LookupError
 
     async def fail_then_work():
-        with pytest.raises(ValueError):
+        with pytest.raises(LookupError):
             await fail()
         await work(turns, "a", 1, [])
 

@@ -53,8 +53,9 @@ class Turn:
 
     async def pause(self) -> None:
         """Let the loop breathe; once the time is up, let all others that wait go first."""
-        if time.perf_counter() < self._ends:
-            await asyncio.sleep(0)
-            return
-        self.give()
-        await self.take()
+        over = time.perf_counter() >= self._ends
+        if over:
+            self.give()
+        await asyncio.sleep(0)
+        if over:
+            await self.take()
