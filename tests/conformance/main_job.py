@@ -128,14 +128,15 @@ def _read(client, eval_, run, seen):
 
 def _cancel(client, eval_, seen):
     # Fuzzy matches of texts so unlike in length take over 10 ms each: the run cannot end before it is canceled.
-    long, short = (_letters(count, factor) for count, factor in ((1_900, 7), (600, 11)))
+    long, short = (letters(count, factor) for count, factor in ((1_900, 7), (600, 11)))
     rows = [{"item": {"reference": short}, "sample": {"output_text": long}}] * 500
     source = {"type": "file_content", "content": rows}
     run = client.evals.runs.create(eval_.id, data_source={"type": "jsonl", "source": source})
     seen["canceled"] = client.evals.runs.cancel(run.id, eval_id=eval_.id).status
 
 
-def _letters(count, factor):
+def letters(count, factor):
+    """Some text."""
     return "".join(chr(ord("a") + (n * n * factor + n // 3) % 26) for n in range(count))
 
 
