@@ -1,9 +1,10 @@
 """What the inside asks of the outside, as Protocols; `main` hands in the real ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
+from regrade.core.endpoints import Api, Endpoint
 from regrade.core.entities import (
     Chunk,
     ChunkClaim,
@@ -103,7 +104,7 @@ class Grader(Protocol):
 
 # -- models -------------------------------------------------------------------------------------------------
 
-ModelApi = Literal["chat", "responses", "embeddings"]
+ModelApi = Api
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,12 @@ class ModelCall:
     """The request without `model`; translated, as is the answer, where the endpoint does not speak `api`."""
     repetition: int = 0
     """Tells equal requests apart that are asked again on purpose; part of the cache's key."""
+    persist: bool = True
+    """Try again, and wait for an endpoint that is down. False for callers whose own client does both."""
+    lenient: bool = False
+    """Leave out sampling parameters that the model says it does not take, such as temperature."""
+    deadline_s: float | None = None
+    """Seconds for everything; without it, the server's patience and one attempt's timeout together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,22 +139,49 @@ class ModelAnswer:
     cached: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """A name that can be asked for."""
+
+    name: str
+    endpoint: str
+
+
 class ModelPort(Protocol):
     """Asking models, whichever endpoint serves them."""
 
-    def names(self) -> list[str]:
+    def served(self) -> list[ServedModel]:
         """Every model that can be asked for now, aliases included."""
         ...
 
-    def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
-        """Raise InvalidError where no endpoint serves the model, or none that can be asked what `body` asks.
+    def endpoint(self, model: str, *, param: str = "model") -> Endpoint:
+        """Which endpoint serves the model, and what that can do.
 
-        An unknown model has the code `model_not_found` and close names in the message; `param` is its field.
+        Raises InvalidError (code `model_not_found`, close names in the message) where none does. May wait some
+        seconds for upstreams' lists: not for event loops.
+        """
+        ...
+
+    def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
+        """Raise InvalidError where no endpoint serves the model, or where that cannot do what `body` asks.
+
+        For example a tool kind that it lacks. `param` is the model's field.
         """
         ...
 
     async def ask(self, call: ModelCall) -> ModelAnswer:
         """The answer, after retries. Raises ModelError, in the upstream's own words, where there is none."""
+        ...
+
+    def stream(self, call: ModelCall) -> AsyncIterator[bytes]:
+        """The answer's server-sent events as they arrive, each whole; of an endpoint that speaks `call.api` itself.
+
+        Closing the iterator closes the request. Raises ModelError, also in mid-stream.
+        """
+        ...
+
+    def waiting(self) -> dict[str, int]:
+        """Endpoints that are down while calls wait for them, and since when (Unix seconds)."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""Asking models: the registry of endpoints, and the client that asks them."""
