@@ -69,6 +69,8 @@ BAD_LINES = [
     (b'{"item": {"want": 1e999}, "sample": "x"}', "not valid JSON"),
     (b'{"item": {"want": "\xff\xfe"}, "sample": "x"}', "not valid JSON"),
     (b'{"item": {"want": "x"', "not valid JSON"),
+    (b'{"item": {"want": "\\ud800"}, "sample": "x"}', "not valid JSON"),
+    (b'{"item": {"want": "\\ud800", "big": 123456789012345678901234}, "sample": "x"}', "not valid JSON"),
     (b"[1, 2]", "must be a JSON object"),
     (b'"text"', "must be a JSON object"),
     (b"null", "must be a JSON object"),

@@ -44,8 +44,11 @@ def dumps(value: JsonValue) -> bytes:
 
 
 def _loads_any_integer(text: bytes) -> JsonValue:
-    # The same strictness as orjson's: UTF-8 only, no NaN, no infinities by overflow.
-    return json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+    # The same strictness as orjson's: UTF-8 only, no NaN, no infinities by overflow, no half of a surrogate pair.
+    value = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+    if b"\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
