@@ -1,6 +1,6 @@
 """Rows from JSON Lines: where they begin, how they are read, and what a line must hold."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -11,6 +11,7 @@ from regrade.types.json import JsonObject, JsonValue
 
 _BOM = b"\xef\xbb\xbf"
 _SEGMENT_ROWS = 1000
+_SEGMENT_LINES = 100_000
 _CHUNKS_AIM = 500
 _MIN_CHUNK_ROWS = 2_000
 _MAX_CHUNK_ROWS = 20_000
@@ -29,7 +30,7 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class _Segment:
-    """A stretch of lines, at most _SEGMENT_ROWS of them rows."""
+    """A stretch of at most _SEGMENT_LINES lines, at most _SEGMENT_ROWS of them rows."""
 
     start: int
     stop: int
@@ -37,32 +38,52 @@ class _Segment:
     rows: int
 
 
-def cut(source: BinaryIO, *, run_number: int, max_row_bytes: int) -> list[Chunk]:
-    """Read the source once and cut it into chunks of whole lines; memory does not grow with the rows."""
-    segments = list(_segments(source, max_row_bytes))
+def cut(
+    source: BinaryIO, *, run_number: int, max_row_bytes: int, wanted: Callable[[], bool] = lambda: True
+) -> list[Chunk] | None:
+    """Read the source once and cut it into chunks of whole lines; memory does not grow with the rows.
+
+    None as soon as it is not `wanted` any more, which is asked again and again.
+    """
+    segments = []
+    for segment in _segments(source, max_row_bytes):
+        if not wanted():
+            return None
+        segments.append(segment)
     rows = sum(segment.rows for segment in segments)
     aim = min(max(-(-rows // _CHUNKS_AIM), _MIN_CHUNK_ROWS), _MAX_CHUNK_ROWS)
     chunks: list[Chunk] = []
     first_row = 0
-    pending: list[_Segment] = []
-    for position, segment in enumerate(segments):
-        pending.append(segment)
-        size = sum(each.rows for each in pending)
-        if size >= aim or position == len(segments) - 1:
-            chunks.append(
-                Chunk(
-                    run_number=run_number,
-                    k=len(chunks),
-                    first_row=first_row,
-                    rows=size,
-                    first_line=pending[0].first_line,
-                    start=pending[0].start,
-                    stop=pending[-1].stop,
-                )
+    for group in _grouped(segments, aim):
+        size = sum(segment.rows for segment in group)
+        chunks.append(
+            Chunk(
+                run_number=run_number,
+                k=len(chunks),
+                first_row=first_row,
+                rows=size,
+                first_line=group[0].first_line,
+                start=group[0].start,
+                stop=group[-1].stop,
             )
-            first_row += size
-            pending = []
+        )
+        first_row += size
     return chunks
+
+
+def _grouped(segments: Iterable[_Segment], aim: int) -> Iterator[list[_Segment]]:
+    """Segments that follow each other, in groups of at least `aim` rows; blank stretches are left out."""
+    group: list[_Segment] = []
+    rows = 0
+    for segment in segments:
+        if segment.rows:
+            group.append(segment)
+            rows += segment.rows
+        if group and (rows >= aim or not segment.rows):
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
 
 
 def _segments(source: BinaryIO, max_row_bytes: int) -> Iterator[_Segment]:
@@ -74,9 +95,9 @@ def _segments(source: BinaryIO, max_row_bytes: int) -> Iterator[_Segment]:
         line_number += 1
         if line is None or not line.isspace():
             rows += 1
-            if rows == _SEGMENT_ROWS:
-                yield _Segment(start, position, first_line, rows)
-                start, first_line, rows = position, line_number, 0
+        if rows == _SEGMENT_ROWS or line_number - first_line == _SEGMENT_LINES:
+            yield _Segment(start, position, first_line, rows)
+            start, first_line, rows = position, line_number, 0
     if rows:
         yield _Segment(start, position, first_line, rows)
 
