@@ -1,5 +1,7 @@
 """Durable execution: DBOS keeps what must run, workers take it from a queue. Nobody else imports dbos."""
 
+import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ _CHUNK = "eval_run_chunk"
 _POLL_SECONDS = 0.1
 # Pending work of another version is not taken, so this changes only when workflows cannot go on where others left.
 _VERSION = "1"
+_SQLITE_WITH_SUBSECONDS = (3, 42)
 
 RunWorkflow = Callable[[str], Awaitable[None]]
 ChunkWorkflow = Callable[[str, int], Awaitable[None]]
@@ -43,8 +46,15 @@ def sqlite_engine(path: Path) -> sa.Engine:
         connection.isolation_level = "IMMEDIATE"
         for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        if sqlite3.sqlite_version_info < _SQLITE_WITH_SUBSECONDS:
+            connection.create_function("unixepoch", 1, _unix_epoch)
 
     return engine
+
+
+def _unix_epoch(_modifier: str) -> float:
+    """What DBOS's tables call as unixepoch('subsec') where Python is new; an older SQLite answers null to that."""
+    return time.time_ns() // 1_000_000 / 1000
 
 
 def migrate(engine: sa.Engine) -> None:
