@@ -1,6 +1,6 @@
 """What the inside asks of the outside, as Protocols; `main` hands in the real ones."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
@@ -173,7 +173,7 @@ class ModelPort(Protocol):
         """The answer, after retries. Raises ModelError, in the upstream's own words, where there is none."""
         ...
 
-    def stream(self, call: ModelCall) -> AsyncIterator[bytes]:
+    def stream(self, call: ModelCall) -> AsyncGenerator[bytes]:
         """The answer's server-sent events as they arrive, each whole; of an endpoint that speaks `call.api` itself.
 
         Closing the iterator closes the request. Raises ModelError, also in mid-stream.

@@ -1,0 +1,189 @@
+"""Asking models: whichever endpoint serves them, whichever API that speaks."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from regrade.core import translation
+from regrade.core.endpoints import Api, Endpoint
+from regrade.core.errors import ConfigurationError, InvalidError, ModelError
+from regrade.inference import exchange, failures
+from regrade.inference.cache import ResponseCache
+from regrade.inference.dialect import Dialect
+from regrade.inference.effort import Effort
+from regrade.inference.exchange import Exchange
+from regrade.inference.lane import Lane, Lanes
+from regrade.inference.registry import Registry
+from regrade.inference.retry import Policy
+from regrade.ports import Clock, ModelAnswer, ModelApi, ModelCall, ServedModel
+from regrade.types.json import JsonObject
+
+
+class Models:
+    """ports.ModelPort over HTTP.
+
+    `ask` and `stream` belong to the event loop in which `start` was awaited; the rest to any thread.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        clock: Clock,
+        jitter: Callable[[], float],
+        policy: Policy | None = None,
+        cache: ResponseCache | None = None,
+        share: float = 1.0,
+    ) -> None:
+        """`jitter` gives numbers in [0, 1); `share` is this process's part of what endpoints allow."""
+        self._registry = registry
+        self._clock = clock
+        self._jitter = jitter
+        self._policy = policy or Policy()
+        self._cache = cache
+        self._share = share
+        self._version = -1
+        self._by_name: dict[str, Lane] = {}
+        self._lanes: Lanes | None = None
+        self._exchange: Exchange | None = None
+
+    async def start(self) -> None:
+        """Open the one session."""
+        self._lanes = Lanes(self._policy, self._clock, self._share, asyncio.get_running_loop().time)
+        self._exchange = Exchange(self._clock, self._policy.connect_timeout_s)
+
+    async def close(self) -> None:
+        """Close every connection; calls under way end with an error."""
+        if self._exchange is not None:
+            await self._exchange.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- what there is ----------------------------------------------------------------------------------
+
+    def served(self) -> list[ServedModel]:
+        """Every model that can be asked for now, aliases included."""
+        return self._registry.served()
+
+    def endpoint(self, model: str, *, param: str = "model") -> Endpoint:
+        """Which endpoint serves the model; InvalidError where none does."""
+        return self._registry.require(model, param=param).endpoint
+
+    def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
+        """Raise InvalidError where no endpoint serves the model, or where that cannot do what `body` asks."""
+        route = self._registry.require(model, param=param)
+        try:
+            self._registry.secret(route.endpoint)
+            Dialect(route).request(ModelCall(api=api, model=model, body=body))
+        except (ConfigurationError, InvalidError) as error:
+            raise InvalidError(error.message, param=param) from error
+        if body.get("tools") and not route.endpoint.tools:
+            raise InvalidError(f"The endpoint '{route.endpoint.name}' takes no tools.", param=param)
+
+    def waiting(self) -> dict[str, int]:
+        """Endpoints that are down while calls wait for them, and since when (Unix seconds)."""
+        return self._lanes.waiting() if self._lanes is not None else {}
+
+    # -- asking -----------------------------------------------------------------------------------------
+
+    async def ask(self, call: ModelCall) -> ModelAnswer:
+        """The answer, after retries. Raises ModelError, in the upstream's own words, where there is none."""
+        effort = await self._effort(call)
+        started = asyncio.get_running_loop().time()
+        key = self._cache.key(effort) if self._cache is not None else None
+        if self._cache is not None and key is not None:
+            stored = await asyncio.to_thread(self._cache.get, key)
+            if stored is not None:
+                return self._answer(effort, stored, started, cached=True)
+        document = await effort.persist(self._running.whole, self._policy, self._jitter)
+        effort.finish(tokens=_tokens_used(document))
+        answer = self._answer(effort, document, effort.first_sent_at)
+        if self._cache is not None and key is not None:
+            await asyncio.to_thread(self._cache.put, key, document)
+        return answer
+
+    async def stream(self, call: ModelCall) -> AsyncGenerator[bytes]:
+        """The answer's server-sent events as they arrive; of an endpoint that speaks `call.api` itself."""
+        effort = await self._effort(call)
+        name = effort.lane.endpoint.name
+        if effort.api != call.api:
+            raise ModelError(f"The endpoint '{name}' speaks {effort.api}, so it cannot stream {call.api}.")
+        reply = await effort.persist(self._running.streamed, self._policy, self._jitter)
+        try:
+            async with aclosing(exchange.events(reply)) as events:
+                async for event in events:
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise failures.of_exception(name, error, effort.lane.timeout_s).error() from error
+        finally:
+            reply.close()
+            effort.finish()
+
+    @property
+    def _running(self) -> Exchange:
+        if self._exchange is None:
+            raise RuntimeError("Models.start() has not been awaited in this event loop")
+        return self._exchange
+
+    async def _effort(self, call: ModelCall) -> Effort:
+        version = self._registry.version()
+        if version != self._version:
+            self._version = version
+            self._by_name.clear()
+            self._all_lanes.keep(self._registry.table().endpoints)
+        lane = self._by_name.get(call.model) or await self._find(call.model)
+        try:
+            secret = self._registry.secret(lane.endpoint)
+        except ConfigurationError as error:
+            raise ModelError(error.message) from error
+        return Effort(call, lane, secret, next(self._all_lanes.callers))
+
+    @property
+    def _all_lanes(self) -> Lanes:
+        if self._lanes is None:
+            raise RuntimeError("Models.start() has not been awaited in this event loop")
+        return self._lanes
+
+    async def _find(self, model: str) -> Lane:
+        try:
+            route = await asyncio.to_thread(self._registry.require, model, param="model")
+        except InvalidError as error:
+            raise ModelError(error.message, code=error.code) from error
+        lane = self._by_name[model] = self._all_lanes.get(route)
+        return lane
+
+    def _answer(self, effort: Effort, document: JsonObject, started: float, *, cached: bool = False) -> ModelAnswer:
+        if effort.api != effort.call.api:
+            document = _translated(effort, document)
+        model = document.get("model")
+        return ModelAnswer(
+            body=document,
+            model=model if isinstance(model, str) and model else effort.lane.model,
+            seconds=asyncio.get_running_loop().time() - started,
+            attempts=effort.attempts,
+            cached=cached,
+        )
+
+
+def _translated(effort: Effort, document: JsonObject) -> JsonObject:
+    spoken: Api = effort.api
+    if spoken == "chat":
+        return translation.chat_answer_to_responses(document, {**effort.call.body, "model": effort.call.model})
+    return translation.responses_answer_to_chat(document)
+
+
+def _tokens_used(document: JsonObject) -> float | None:
+    usage = document.get("usage")
+    total = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return float(total) if isinstance(total, int | float) else None

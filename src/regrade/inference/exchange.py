@@ -1,0 +1,142 @@
+"""The one session of an event loop, and single requests over it."""
+
+import socket
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+
+from regrade import __version__
+from regrade.core.endpoints import Api
+from regrade.core.errors import InvalidError
+from regrade.core.jsontext import loads
+from regrade.inference import failures
+from regrade.inference.effort import Effort
+from regrade.inference.failures import Failure
+from regrade.inference.retry import exhausted_for, retry_after
+from regrade.ports import Clock
+from regrade.types.json import JsonObject
+
+_KEEP_ALIVE_S = 4.0  # below the five seconds after which uvicorn's servers close idle connections
+_RESOLVED_S = 30
+_SERVER_ERROR = 500
+_EVENT_STREAM = "text/event-stream"
+_MUST_HOLD: dict[Api, str] = {"chat": "choices", "responses": "output", "embeddings": "data"}
+
+# A connection whose other end has vanished without a word is noticed within half a minute.
+_SOCKET_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+
+
+class Exchange:
+    """Sends what an effort has written, once. Cancelling an exchange closes its connection."""
+
+    def __init__(self, clock: Clock, connect_timeout_s: float) -> None:
+        self._clock = clock
+        self._connect_timeout_s = connect_timeout_s
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=_RESOLVED_S, socket_factory=_socket
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": f"regrade/{__version__}"},
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def whole(self, effort: Effort) -> JsonObject | Failure:
+        """The answer's body."""
+        async with self._post(effort, total=effort.lane.timeout_s) as reply:
+            body = await reply.read()
+            if reply.status != HTTPStatus.OK:
+                return self._failure(effort, reply, body)
+            pause_s = exhausted_for(reply.headers)
+            if pause_s:
+                effort.lane.limiter.close_until(effort.sent_at + pause_s)
+            return _document(effort, reply, body)
+
+    async def streamed(self, effort: Effort) -> aiohttp.ClientResponse | Failure:
+        """A reply whose events come; it is the caller's to close."""
+        reply = await self._post(effort, total=None)
+        if reply.status == HTTPStatus.OK and reply.content_type == _EVENT_STREAM:
+            return reply
+        async with reply:
+            body = await reply.read()
+            if reply.status != HTTPStatus.OK:
+                return self._failure(effort, reply, body)
+            return failures.of_content(effort.lane.endpoint.name, reply.content_type, body)
+
+    def _post(self, effort: Effort, total: float | None) -> "aiohttp.client._RequestContextManager":
+        lane = effort.lane
+        return self._session.post(
+            lane.urls[effort.api],
+            data=effort.payload,
+            headers=lane.endpoint.headers(effort.secret),
+            timeout=aiohttp.ClientTimeout(
+                total=total,
+                sock_connect=self._connect_timeout_s,
+                sock_read=lane.timeout_s if total is None else None,
+            ),
+            allow_redirects=False,
+        )
+
+    def _failure(self, effort: Effort, reply: aiohttp.ClientResponse, body: bytes) -> Failure:
+        pause_s = retry_after(reply.headers, self._clock.now())
+        if pause_s is None:
+            pause_s = exhausted_for(reply.headers)
+        return failures.of_status(effort.lane.endpoint.name, reply.status, body, effort.secret, pause_s)
+
+
+async def events(reply: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    """Server-sent events as they came, each with the blank line that ends it."""
+    rest = b""
+    async for piece in reply.content.iter_any():
+        rest += piece
+        while (end := _end_of_event(rest)) > 0:
+            yield rest[:end]
+            rest = rest[end:]
+    if rest.strip():
+        yield rest
+
+
+def _end_of_event(text: bytes) -> int:
+    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := text.find(mark)) >= 0]
+    return min(ends, default=-1)
+
+
+def _document(effort: Effort, reply: aiohttp.ClientResponse, body: bytes) -> JsonObject | Failure:
+    """The answer, if it is one. Some proxies send their errors with status 200."""
+    name = effort.lane.endpoint.name
+    try:
+        document = loads(body)
+    except InvalidError:
+        return failures.of_content(name, reply.content_type, body)
+    if isinstance(document, dict):
+        if isinstance(document.get(_MUST_HOLD[effort.api]), list):
+            return document
+        if document.get("error"):
+            return failures.of_status(name, _status_in(document["error"]), body, effort.secret, None)
+    return failures.of_content(name, reply.content_type, body)
+
+
+def _status_in(error: Any) -> int:
+    """The HTTP status that an error of some proxies carries as its code; else 500."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST else _SERVER_ERROR
+
+
+def _socket(address: tuple[object, ...]) -> socket.socket:
+    family, kind, protocol = address[0], address[1], address[2]
+    made = socket.socket(family, kind, protocol)  # type: ignore[arg-type]
+    for level, option, value in _SOCKET_OPTIONS:
+        made.setsockopt(level, option, value)
+    return made

@@ -1,0 +1,120 @@
+"""What is known of one model of one endpoint while it is asked: its turns, its dialect, its endpoint's health."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+from yarl import URL
+
+from regrade.core.endpoints import APIS, Api, Endpoint, Route
+from regrade.inference.dialect import Dialect
+from regrade.inference.health import Health
+from regrade.inference.limiter import Limiter
+from regrade.inference.retry import Budget, Policy
+from regrade.ports import Clock
+
+_BYTES_PER_TOKEN = 4
+_FIRST_GUESS = 256.0  # tokens of an answer, before there was one
+_LEARNING = 0.1
+
+
+class Upstream:
+    """What all models of an endpoint share."""
+
+    __slots__ = ("budget", "endpoint", "health")
+
+    def __init__(self, endpoint: Endpoint, health: Health, budget: Budget) -> None:
+        self.endpoint = endpoint
+        self.health = health
+        self.budget = budget
+
+
+class Lane:
+    """One model of one endpoint."""
+
+    __slots__ = ("_answer_tokens", "dialect", "endpoint", "limiter", "model", "timeout_s", "upstream", "urls")
+
+    def __init__(self, route: Route, upstream: Upstream, limiter: Limiter, timeout_s: float) -> None:
+        self.endpoint = route.endpoint
+        self.model = route.model
+        self.upstream = upstream
+        self.limiter = limiter
+        self.dialect = Dialect(route)
+        self.timeout_s = timeout_s
+        self.urls: dict[Api, URL] = {api: URL(route.endpoint.url(api, route.model), encoded=True) for api in APIS}
+        self._answer_tokens = _FIRST_GUESS
+
+    @property
+    def health(self) -> Health:
+        """Whether the endpoint works."""
+        return self.upstream.health
+
+    @property
+    def budget(self) -> Budget:
+        """The repeats that the endpoint is asked to bear."""
+        return self.upstream.budget
+
+    def estimate(self, payload: bytes) -> float:
+        """About how many tokens a request will use."""
+        return len(payload) / _BYTES_PER_TOKEN + self._answer_tokens
+
+    def settle(self, payload: bytes, used: float) -> float:
+        """By how much a request cost more than was estimated; learns the size of answers."""
+        estimate = self.estimate(payload)
+        self._answer_tokens += _LEARNING * (max(0.0, used - len(payload) / _BYTES_PER_TOKEN) - self._answer_tokens)
+        return used - estimate
+
+
+class Lanes:
+    """The lanes of one event loop; those of endpoints that are gone vanish once nobody uses them."""
+
+    def __init__(self, policy: Policy, clock: Clock, share: float, now: Callable[[], float]) -> None:
+        """`share` is the part of an endpoint's limits that this process may use."""
+        self._policy = policy
+        self._clock = clock
+        self._share = share
+        self._now = now
+        self._lanes: dict[Route, Lane] = {}
+        self._upstreams: dict[Endpoint, Upstream] = {}
+        self.callers = itertools.count()
+
+    def get(self, route: Route) -> Lane:
+        """The route's lane."""
+        lane = self._lanes.get(route)
+        if lane is None:
+            endpoint = route.endpoint
+            lane = self._lanes[route] = Lane(
+                route,
+                self._upstream(endpoint),
+                self._limiter(endpoint),
+                endpoint.timeout_seconds or self._policy.timeout_s,
+            )
+        return lane
+
+    def keep(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Forget idle lanes of other endpoints than these."""
+        for route, lane in list(self._lanes.items()):
+            if route.endpoint not in endpoints and not lane.limiter.in_flight and not lane.limiter.queued:
+                del self._lanes[route]
+        used = {route.endpoint for route in self._lanes}
+        for endpoint in [each for each in self._upstreams if each not in used]:
+            del self._upstreams[endpoint]
+
+    def waiting(self) -> dict[str, int]:
+        """Endpoints that are down while calls wait for them, and since when."""
+        since = {upstream.endpoint.name: upstream.health.waiting_since for upstream in self._upstreams.values()}
+        return {name: moment for name, moment in since.items() if moment is not None}
+
+    def _upstream(self, endpoint: Endpoint) -> Upstream:
+        if endpoint not in self._upstreams:
+            self._upstreams[endpoint] = Upstream(endpoint, Health(self._policy, self._clock), Budget(self._now()))
+        return self._upstreams[endpoint]
+
+    def _limiter(self, endpoint: Endpoint) -> Limiter:
+        requests, tokens = endpoint.requests_per_minute, endpoint.tokens_per_minute
+        return Limiter(
+            ceiling=math.ceil(endpoint.max_concurrency * self._share),
+            requests_per_minute=requests * self._share if requests else None,
+            tokens_per_minute=tokens * self._share if tokens else None,
+            now=self._now(),
+        )
