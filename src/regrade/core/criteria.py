@@ -51,14 +51,14 @@ def normalise(document: JsonObject, *, at: str = "grader", item_schema: JsonObje
     match grader["type"]:
         case "string_check" | "text_similarity":
             for field in ("input", "reference"):
-                _check_template(grader[field], f"{at}.{field}", item_schema)
+                check_template(grader[field], f"{at}.{field}", item_schema)
             if grader["type"] == "text_similarity":
                 grader["pass_threshold"] = _threshold(grader)
             elif grader["operation"] == "neq":
                 grader["operation"] = "ne"
         case "score_model" | "label_model":
             for text, path in _texts(grader["input"], f"{at}.input"):
-                _check_template(text, path, item_schema)
+                check_template(text, path, item_schema)
             grader["input"] = messages.normalise(grader["input"])
             check = _check_range if grader["type"] == "score_model" else _check_labels
             check(grader, at)
@@ -101,7 +101,8 @@ def _refuse_nested(document: Any, at: str) -> None:
 # -- templates ----------------------------------------------------------------------------------------------
 
 
-def _check_template(text: str, at: str, item_schema: JsonObject | None) -> None:
+def check_template(text: str, at: str, item_schema: JsonObject | None) -> None:
+    """Raise InvalidError for a template that names nothing, or what no item of this schema can have."""
     template = compile_template(text, at=at)
     declared = _only_keys(item_schema)
     if declared is None:

@@ -33,14 +33,15 @@ def _part_text(part: JsonObject) -> str:
     match part:
         case {"text": str(text)}:
             return text
-        case {"image_url": {"url": str(url)}} | {"image_url": str(url)}:
+        case {"image_url": {"url": str(url)} | {"file_id": str(url)} | str(url)}:
             return f"<image>{url}</image>"
         case {"type": "input_image", "file_id": str(file_id)}:
             return f"<image>{file_id}</image>"
         case {"input_audio": {"data": str(sound)}}:
             return f"<audio>{sound}</audio>"
-        case {"type": "input_file"}:
-            name = part.get("filename") or part.get("file_id") or part.get("file_url") or ""
+        case {"type": "input_file"} | {"type": "file", "file": dict()}:
+            file = part.get("file", part)
+            name = file.get("filename") or file.get("file_id") or file.get("file_url") or ""
             return f"<file>{name}</file>"
         case _:
             return ""

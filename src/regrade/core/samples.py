@@ -1,4 +1,4 @@
-"""Recorded answers in any of their shapes, as templates see them and as output items show them.
+"""Answers of models, recorded or just given, as templates see them and as output items show them.
 
 A recorded answer is a chat completion, a Responses object, something with an `output_text`, a sample of an output
 item, or a mere string.
@@ -7,23 +7,60 @@ item, or a mere string.
 from typing import Any
 
 from regrade.core import jsontext
-from regrade.core.errors import RowError
+from regrade.core.errors import ModelError, RowError
 from regrade.core.messages import flatten
+from regrade.core.translation import responses_answer_to_chat
+from regrade.core.translation.tools import chat_call
+from regrade.core.usage import counted
 from regrade.types.json import JsonObject, JsonValue
 
 
 class SampleNamespace(dict[str, Any]):
-    """What templates see as `sample`; `output_json` is parsed when first asked for."""
+    """What templates see as `sample`; `output_json`, and `choices` of a response, are made when first asked for."""
 
     __slots__ = ()
 
     def __missing__(self, key: str) -> JsonValue:
+        value = None
         if key == "output_json":
             value = _parsed(self.get("output_text"))
-            if value is not None:
-                self[key] = value
-                return value
-        raise KeyError(key)
+        elif key == "choices" and self.get("object") == "response":
+            value = _choices(self)
+        if value is None:
+            raise KeyError(key)
+        self[key] = value
+        return value
+
+
+class Asked(dict[str, Any]):
+    """The answer of a model that was asked just now, as a raw sample that knows its request."""
+
+    __slots__ = ("request",)
+
+    request: JsonObject
+
+
+def sample_of_chat(request: JsonObject, answer: JsonObject) -> Asked:
+    """The raw sample of a chat completion, for `namespace` and `answered`.
+
+    `request` is best the one whose files are still named by their ids: what was asked is shown from it.
+    """
+    return _asked(request, answer, request.get("max_completion_tokens"))
+
+
+def sample_of_response(request: JsonObject, answer: JsonObject) -> Asked:
+    """The raw sample of a response, as `sample_of_chat`."""
+    return _asked(request, answer, request.get("max_output_tokens"))
+
+
+def _asked(request: JsonObject, answer: JsonObject, limit: JsonValue) -> Asked:
+    raw = Asked(answer)
+    raw.request = request
+    raw["input_tools"] = request.get("tools") or []
+    for parameter in ("temperature", "top_p", "seed"):
+        raw[parameter] = request.get(parameter)
+    raw["max_completion_tokens"] = limit
+    return raw
 
 
 def namespace(raw: JsonValue) -> JsonObject:
@@ -68,7 +105,7 @@ def answered(raw: JsonValue) -> JsonObject:
     limit = _integer(raw.get("max_completion_tokens")) or _integer(raw.get("max_output_tokens"))
     model = raw.get("model")
     return {
-        "input": [],
+        "input": _input(raw.request) if isinstance(raw, Asked) else [],
         "output": _output(raw),
         "finish_reason": _finish_reason(raw),
         "model": model if isinstance(model, str) else "",
@@ -127,12 +164,8 @@ def _tools(items: list[JsonObject]) -> list[JsonObject]:
         kind = item.get("type")
         if _is_message(item) and isinstance(item.get("tool_calls"), list):
             tools += item["tool_calls"]
-        elif kind == "function_call":
-            function = {"name": item.get("name"), "arguments": item.get("arguments")}
-            tools.append({"id": item.get("call_id"), "type": "function", "function": function})
-        elif kind == "custom_tool_call":
-            custom = {"name": item.get("name"), "input": item.get("input")}
-            tools.append({"id": item.get("call_id"), "type": "custom", "custom": custom})
+        elif kind in ("function_call", "custom_tool_call"):
+            tools.append(chat_call(item))
         elif isinstance(kind, str) and kind.endswith("_call"):
             tools.append(item)
     return tools
@@ -147,6 +180,40 @@ def _reasoning_summary(items: list[JsonObject]) -> str | None:
         if isinstance(part, dict) and isinstance(part.get("text"), str)
     ]
     return "\n".join(texts) if texts else None
+
+
+def _choices(response: JsonObject) -> JsonValue:
+    """A response in the form of chat completions; None where it has failed or is none."""
+    try:
+        return responses_answer_to_chat(response)["choices"]
+    except ModelError:
+        return None
+
+
+def _input(request: JsonObject) -> list[JsonObject]:
+    """What a model was asked, as flat messages."""
+    messages = request.get("messages")
+    if messages is None:
+        messages = request.get("input") or []
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        if request.get("instructions"):
+            messages = [{"role": "system", "content": request["instructions"]}, *messages]
+    return [_flat(message) for message in messages if message.get("type") != "reasoning"]
+
+
+def _flat(message: JsonObject) -> JsonObject:
+    match message.get("type"):
+        case None | "message":
+            shown = {key: message.get(key) for key in ("tool_call_id", "tool_calls", "function_call")}
+            return {"role": message.get("role"), "content": flatten(message.get("content")), **shown}
+        case "function_call" | "custom_tool_call":
+            return _flat({"role": "assistant", "tool_calls": [chat_call(message)]})
+        case "function_call_output" | "custom_tool_call_output":
+            content = message.get("output")
+            return _flat({"role": "tool", "content": content, "tool_call_id": message.get("call_id")})
+        case kind:
+            return _flat({"role": str(kind), "content": jsontext.dumps(message).decode()})
 
 
 def _output(raw: JsonObject) -> list[JsonObject]:
@@ -194,17 +261,12 @@ def _finish_reason(raw: JsonObject) -> str:
 
 def _usage(usage: JsonValue) -> JsonObject:
     """Counts of tokens as recorded by chat completions, by responses or by output items; 0 where unknown."""
-    if not isinstance(usage, dict):
-        return {"total_tokens": 0, "completion_tokens": 0, "prompt_tokens": 0, "cached_tokens": 0}
-    prompt = _first_integer(usage, "prompt_tokens", "input_tokens")
-    completion = _first_integer(usage, "completion_tokens", "output_tokens")
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    cached = details if isinstance(details, dict) else usage
+    tokens = counted(usage)
     return {
-        "total_tokens": _integer(usage.get("total_tokens")) or prompt + completion,
-        "completion_tokens": completion,
-        "prompt_tokens": prompt,
-        "cached_tokens": _integer(cached.get("cached_tokens")) or 0,
+        "total_tokens": tokens.total_tokens,
+        "completion_tokens": tokens.completion_tokens,
+        "prompt_tokens": tokens.prompt_tokens,
+        "cached_tokens": tokens.cached_tokens,
     }
 
 
@@ -213,14 +275,6 @@ def _error(error: JsonValue) -> JsonObject | None:
         return None
     code = error.get("code")
     return {"code": code if isinstance(code, str) else "", "message": error["message"]}
-
-
-def _first_integer(counts: JsonObject, *names: str) -> int:
-    for name in names:
-        value = counts.get(name)
-        if type(value) is int:
-            return value
-    return 0
 
 
 def _integer(value: JsonValue) -> int | None:
