@@ -17,10 +17,13 @@ from regrade.core.entities import (
     PageRequest,
     Run,
     RunStatus,
+    StoredKind,
+    StoredObject,
     Upload,
     UploadPart,
 )
 from regrade.core.results import ItemStatus, Tally
+from regrade.core.stored_objects import StoredFilter
 from regrade.types.json import JsonObject
 
 
@@ -309,6 +312,49 @@ class OutputItemStore(Protocol):
         ...
 
 
+class StoredObjectStore(Protocol):
+    """Chat completions and responses that were kept, each in one project."""
+
+    def add(self, stored: StoredObject) -> None: ...
+
+    def add_new(self, objects: Sequence[StoredObject]) -> int:
+        """Store those whose ids are new to their project, in one commit; how many those were."""
+        ...
+
+    def get(self, project: str, kind: StoredKind, object_id: str, *, now: int) -> StoredObject | None: ...
+
+    def page(
+        self, project: str, kind: StoredKind, page: PageRequest, wanted: StoredFilter, *, now: int
+    ) -> Page[StoredObject]:
+        """By model, metadata and times of the filter alone; in the order of (created_at, id).
+
+        Raises InvalidError (param `after`) where the cursor was never such an object of this project.
+        """
+        ...
+
+    def select(self, project: str, kind: StoredKind, wanted: StoredFilter, *, now: int) -> Iterator[StoredObject]:
+        """Those that have an answer and that the filter takes, newest first; all as they are at this moment."""
+        ...
+
+    def update_metadata(
+        self, project: str, kind: StoredKind, object_id: str, metadata: JsonObject, *, now: int
+    ) -> bool:
+        """Replace the metadata; False where there is no such object."""
+        ...
+
+    def update_answer(self, stored: StoredObject) -> bool:
+        """Replace status and answer; False where the object was deleted meanwhile."""
+        ...
+
+    def delete(self, project: str, kind: StoredKind, object_id: str, *, now: int) -> bool:
+        """Forget what was asked and answered; False where there is no such object."""
+        ...
+
+    def sweep(self, *, now: int, limit: int) -> int:
+        """Forget what has expired, up to `limit` objects; how many those were."""
+        ...
+
+
 class FileStore(Protocol):
     """Files and uploads: their records, not their bytes."""
 
@@ -433,4 +479,8 @@ class Engine(Protocol):
 
         Early chunks of any run come before late ones of another.
         """
+        ...
+
+    def forget_ended(self, *, before: int, limit: int) -> None:
+        """Forget up to `limit` workflows that ended before then; asked for again, such a one runs again."""
         ...

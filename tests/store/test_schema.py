@@ -4,12 +4,14 @@ import threading
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from regrade.core.errors import ConfigurationError
 from regrade.store.database import Database, sqlite_engine
-from regrade.store.schema import upgrade
+from regrade.store.schema import VERSIONS, upgrade
 from regrade.store.tables import metadata
 
 
@@ -48,6 +50,19 @@ def test_an_upgraded_store_is_left_as_it_is(database):
     upgrade(database)
     with database.read() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar() == 1
+
+
+def test_a_store_of_an_older_program_is_upgraded_and_keeps_what_it_has(database):
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", "regrade.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, VERSIONS[0])
+        connection.execute(sa.text("INSERT INTO sessions VALUES (x'00', 'key_1', 5)"))
+    upgrade(database)
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.execute(sa.text("SELECT key_id FROM sessions")).scalar() == "key_1"
 
 
 def test_two_processes_may_upgrade_at_once(tmp_path):

@@ -10,6 +10,8 @@ DEFAULT_PROJECT = "default"
 
 RunStatus = Literal["queued", "in_progress", "completed", "failed", "canceled"]
 
+StoredKind = Literal["chat", "response"]
+
 T = TypeVar("T")
 
 
@@ -175,6 +177,28 @@ class UploadPart:
     bytes: int
     created_at: int
     blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """A call of a model that was kept: what was asked and what was answered."""
+
+    id: str
+    project: str
+    kind: StoredKind
+    model_asked: str
+    model_answered: str
+    created_at: int
+    expires_at: int | None = None
+    status: str = "completed"
+    """As responses have it; a chat completion is always completed."""
+    metadata: JsonObject
+    request: bytes
+    """JSON, without metadata and secrets; the input of a response holds all that it went on from."""
+    answer: bytes
+    """JSON, without metadata."""
+    upstream_id: str | None = None
+    """By which name the endpoint knows a response that it runs in the background."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ PREFIXES = {
     "part": "part_",
     "key": "key_",
     "request": "req_",
+    "chat": "chatcmpl-",
+    "response": "resp_",
 }
 
 

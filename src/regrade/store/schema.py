@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from regrade.core.errors import ConfigurationError
 from regrade.store.database import Database
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """All versions, oldest first; each has its file in migrations/versions."""
 
 

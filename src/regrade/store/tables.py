@@ -146,6 +146,47 @@ upload_parts = sa.Table(
     sqlite_with_rowid=False,
 )
 
+stored_objects = sa.Table(
+    "stored_objects",
+    metadata,
+    sa.Column("number", BigKey, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("model_asked", sa.Text, nullable=False),
+    sa.Column("model_answered", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    # A deleted object's row stays, without its bodies, so that cursors which name it still page.
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.Column("upstream_id", sa.Text),
+    sa.Column("metadata", sa.LargeBinary, nullable=False),
+    # Imported objects bring their ids, which two projects may share.
+    sa.Index("stored_objects_by_id", "project", "id", unique=True),
+    sa.Index("stored_objects_by_creation", "project", "kind", "created_at", "id"),
+    sa.Index("stored_objects_by_expiry", "expires_at"),
+)
+
+# The pairs of the column `metadata` once more, for filters.
+stored_object_metadata = sa.Table(
+    "stored_object_metadata",
+    metadata,
+    sa.Column("object_number", BigKey, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Index("stored_object_metadata_by_pair", "key", "value", "object_number"),
+    sqlite_with_rowid=False,
+)
+
+stored_object_bodies = sa.Table(
+    "stored_object_bodies",
+    metadata,
+    sa.Column("object_number", BigKey, primary_key=True, autoincrement=False),
+    sa.Column("request", sa.LargeBinary, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+)
+
 keys = sa.Table(
     "keys",
     metadata,
