@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,17 @@ class DbosQueue:
         """Ask for the workflows that grade chunks; priority by number lets a short run pass a long one."""
         for k in ks:
             self._enqueue(_CHUNK, f"run:{run_id}:{k}", k + 2, run_id, k)
+
+    def forget_ended(self, *, before: int, limit: int) -> None:
+        """Delete the records of workflows that ended before then; DBOS would keep them for ever."""
+        ended = self._client.list_workflows(
+            completed_before=datetime.fromtimestamp(before, UTC).isoformat(),
+            limit=limit,
+            load_input=False,
+            load_output=False,
+        )
+        if ended:
+            self._client.delete_workflows([workflow.workflow_id for workflow in ended])
 
     def _enqueue(self, workflow: str, workflow_id: str, priority: int, *arguments: str | int) -> None:
         self._client.enqueue(

@@ -20,7 +20,7 @@ from regrade.services.uploads import Uploads
 from regrade.settings import Settings, load
 from regrade.supervisor import READY_LINE
 from regrade.workflows.eval_run import EvalRuns
-from regrade.workflows.upkeep import Chore, repeat, start_waiting_runs, sweep_runs
+from regrade.workflows.upkeep import Chore, forget_ended_workflows, repeat, start_waiting_runs, sweep_runs
 
 _AT_ONCE = 4
 """Chunks at a time: they take turns, so a short run does not wait for a long one."""
@@ -81,6 +81,7 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
     files = Files(world.files, world.blobs, world.clock, world.ids)
     uploads = Uploads(world.uploads, world.files, world.blobs, world.clock, world.ids)
     return [
+        Chore(name="forget ended workflows", do=lambda: forget_ended_workflows(queue, world.clock)),
         Chore(name="start waiting runs", do=lambda: start_waiting_runs(world.runs, queue)),
         Chore(name="remove what deleted runs left", do=lambda: sweep_runs(world.runs, world.blobs, world.clock)),
         Chore(name="remove deleted and expired files", do=files.sweep),

@@ -1,10 +1,15 @@
-"""Durable execution on the SQLite that this Python has."""
+"""Durable execution: on the SQLite that this Python has, and without a record of all that ever was."""
 
 import time
+from contextlib import closing
 
 import pytest
 
+from evals import CONFIG, EXACT, file_source, row, upload, wait
 from regrade.engine import DbosQueue, migrate, sqlite_engine
+from servers import serving
+
+AN_HOUR = 3600
 
 
 @pytest.fixture
@@ -15,7 +20,47 @@ def engine(tmp_path):
     engine.dispose()
 
 
+def workflows(engine):
+    with engine.connect() as connection:
+        return dict(connection.exec_driver_sql("SELECT workflow_uuid, status FROM workflow_status").fetchall())
+
+
+def end(engine, *names, seconds_ago):
+    """Say of these workflows that they ended then."""
+    with engine.begin() as connection:
+        for name in names:
+            connection.exec_driver_sql(
+                "UPDATE workflow_status SET status = 'SUCCESS', completed_at = ? WHERE workflow_uuid = ?",
+                (1000 * int(time.time() - seconds_ago), name),
+            )
+
+
 def test_the_clock_of_new_tables_runs_on_every_sqlite(engine):
     with engine.connect() as connection:
         now = connection.exec_driver_sql("SELECT unixepoch('subsec') * 1000").scalar()
     assert now == pytest.approx(1000 * time.time(), abs=60_000)
+
+
+def test_asking_twice_is_asking_once_until_the_workflow_is_forgotten(engine):
+    with closing(DbosQueue(engine)) as queue:
+        queue.start_chunks("evalrun_1", [0, 1, 2])
+        end(engine, "run:evalrun_1:0", seconds_ago=AN_HOUR)
+        end(engine, "run:evalrun_1:1", seconds_ago=0)
+        queue.start_chunks("evalrun_1", [0, 1, 2])
+        assert sorted(workflows(engine).values()) == ["ENQUEUED", "SUCCESS", "SUCCESS"]
+        queue.forget_ended(before=int(time.time()) - 60, limit=10)
+        assert set(workflows(engine)) == {"run:evalrun_1:1", "run:evalrun_1:2"}
+        queue.start_chunks("evalrun_1", [0])
+        assert workflows(engine)["run:evalrun_1:0"] == "ENQUEUED"
+
+
+def test_a_run_whose_workflows_ended_before_it_did_goes_on(tmp_path):
+    data_dir = tmp_path / "data"
+    with serving(data_dir, "--workers", "0") as server, server.client() as client:
+        eval_ = client.evals.create(data_source_config=CONFIG, testing_criteria=[EXACT])
+        run = client.evals.runs.create(eval_.id, data_source=file_source(upload(client, [row(0, right=True)])))
+    engine = sqlite_engine(data_dir / "engine.sqlite3")
+    end(engine, f"run:{run.id}", seconds_ago=AN_HOUR)
+    engine.dispose()
+    with serving(data_dir) as server, server.client() as client:
+        assert wait(client, run).status == "completed"

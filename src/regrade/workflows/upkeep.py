@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 10.0
 _ITEMS_AT_ONCE = 5_000
+_WORKFLOWS_AT_ONCE = 1_000
+_WORKFLOW_KEPT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,15 @@ def start_waiting_runs(runs: RunStore, engine: Engine) -> None:
     """Ask for the workflow of every run that has not ended; for all that have one this changes nothing."""
     for run in runs.unfinished():
         engine.start_run(run.id)
+
+
+def forget_ended_workflows(engine: Engine, clock: Clock) -> None:
+    """Keep the engine small, and no run stuck.
+
+    A run that goes on although its workflow has ended (the disk was full when it should have ended, too) gets
+    another one, because `start_waiting_runs` then asks for a workflow that is not known any more.
+    """
+    engine.forget_ended(before=clock.now() - _WORKFLOW_KEPT_SECONDS, limit=_WORKFLOWS_AT_ONCE)
 
 
 def sweep_runs(runs: RunStore, blobs: Blobs, clock: Clock) -> None:
