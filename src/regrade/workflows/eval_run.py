@@ -6,20 +6,19 @@ Everything here may be killed at any point and be run again: it asks the store w
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from regrade.core.entities import Chunk, ChunkClaim, FinishedItem, Run
 from regrade.core.errors import NotFoundError, RegradeError
 from regrade.core.results import Tally
 from regrade.ports import Blobs, ChunkStore, Clock, Engine, EvalStore, RunStore
 from regrade.sources import jsonl
+from regrade.workflows.chunk import one_by_one
 from regrade.workflows.grading import CompiledEval, RowGrading
 from regrade.workflows.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-_BATCH_ROWS = 200
-_BATCH_SECONDS = 0.02
 _LOOK_SECONDS = 0.2
 _ATTEMPTS = 6
 _FIRST_PAUSE_SECONDS = 0.5
@@ -81,21 +80,14 @@ class EvalRuns:
         """Grade the chunk's rows that are not done; False where somebody else has taken it, or the run ended."""
         compiled = self._compile(run)
         grading = RowGrading(compiled, run, Tally.from_json(claim.tally), self._clock, self._max_row_bytes)
-        async with self._turns.turn() as turn:
-            with self._blobs.open(_source(run)) as source:
-                lines = _left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim)
-                batch: list[FinishedItem] = []
-                deadline = time.perf_counter() + _BATCH_SECONDS
-                for line in lines:
-                    batch.append(await grading.finish(line))
-                    if len(batch) == _BATCH_ROWS or time.perf_counter() > deadline:
-                        # Committed on the loop: a thread would only wait for the same interpreter lock.
-                        if not self._chunks.flush(claim, batch, grading.tally, done=False):
-                            return False
-                        batch = []
-                        await turn.pause()
-                        deadline = time.perf_counter() + _BATCH_SECONDS
-            return self._chunks.flush(claim, batch, grading.tally, done=True)
+
+        def commit(batch: Sequence[FinishedItem]) -> bool:
+            return self._chunks.flush(claim, batch, grading.tally, done=False)
+
+        with self._blobs.open(_source(run)) as source:
+            lines = _left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim)
+            held = await one_by_one(lines, grading.finish, commit, self._turns)
+        return held and self._chunks.flush(claim, [], grading.tally, done=True)
 
     def _cut(self, run: Run) -> list[Chunk] | None:
         """The run's chunks; None where it was ended while its source, which may be large, was read."""
