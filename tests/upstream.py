@@ -34,8 +34,8 @@ Faults; with ``xN`` only the first N times that this very request is made:
 
 ``GET /v1/models`` lists what ``--models a,b`` names; without it there is no list, as with some servers, and any
 name that fits a pattern is taken. Control routes: ``GET`` and ``DELETE /control/requests``; ``GET /control/state``
-(counts, most in flight, abandoned); ``POST /control/faults`` (a list of faults for the next requests, whichever they
-are); ``POST /control/close`` {"seconds": S} (a dead port for so long).
+(counts, most in flight, abandoned); ``POST /control/faults`` (a list of faults for the next requests);
+``POST /control/close`` {"seconds": S} (a dead port for so long).
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import socket
 import sys
 from collections.abc import Callable
@@ -13,10 +14,16 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from regrade import engine, server_lock
+from regrade import settings as options
 from regrade.api.app import AppOptions, build_app
 from regrade.api.context import Services
 from regrade.api.edge import LOOPBACK_HOSTS, EdgeOptions
 from regrade.core.errors import ConfigurationError
+from regrade.inference.cache import ResponseCache
+from regrade.inference.client import Models as ModelClient
+from regrade.inference.registry import Registry
+from regrade.inference.retry import Policy
+from regrade.ports import ModelPort
 from regrade.services.creations import Creations
 from regrade.services.evals import Evals
 from regrade.services.files import Files
@@ -98,7 +105,30 @@ def open_outside(settings: Settings) -> Outside:
     )
 
 
-def build_services(world: Outside, queue: engine.DbosQueue, public_url: str) -> Services:
+def open_models(
+    settings: Settings, clock: SystemClock, *, url: str | None = None, share: float = 1.0
+) -> ModelClient:
+    """The models that this process can ask, once its event loop has started them.
+
+    `url` is where this server answers, `share` the part of the endpoints' limits that this process may use.
+    Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
+    """
+    own_urls = [each for each in (url, settings.public_url, settings.local_url()) if each]
+    config = settings.config or options.config_file()
+    size = settings.response_cache_bytes
+    return ModelClient(
+        Registry(config, variable=options.variable, own_urls=own_urls),
+        clock=clock,
+        jitter=random.random,
+        policy=Policy(
+            attempts=settings.model_attempts, timeout_s=settings.model_timeout, patience_s=settings.model_patience
+        ),
+        cache=ResponseCache(settings.data_dir / "response_cache.sqlite3", max_bytes=size) if size else None,
+        share=share,
+    )
+
+
+def build_services(world: Outside, queue: engine.DbosQueue, models: ModelPort, public_url: str) -> Services:
     """The services of a server."""
     clock, ids = world.clock, world.ids
     runs = Runs(
@@ -126,7 +156,7 @@ def build_services(world: Outside, queue: engine.DbosQueue, public_url: str) -> 
             max_part_bytes=world.settings.max_part_bytes,
         ),
         graders=Graders(),
-        models=Models(),
+        models=Models(models),
         keys=Keys(world.keys, clock, ids),
         creations=Creations(world.creations, clock),
     )
@@ -156,7 +186,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         supervisor = Supervisor(settings.workers, _flags(settings))
         supervisor.start()
         try:
-            services = build_services(world, queue, settings.public_url or url)
+            models = open_models(settings, world.clock, url=url)
+            services = build_services(world, queue, models, settings.public_url or url)
             app = build_app(
                 services,
                 AppOptions(
@@ -176,14 +207,16 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                 server_lock.announce(settings.data_dir, url)
                 on_ready(url)
 
-            return _serve_app(app, listener, settings, ready)
+            return _serve_app(app, listener, settings, ready, models)
         finally:
             supervisor.stop()
             queue.close()
             engine_of_queue.dispose()
 
 
-def _serve_app(app: ASGIApp, listener: socket.socket, settings: Settings, ready: Callable[[], None]) -> int:
+def _serve_app(
+    app: ASGIApp, listener: socket.socket, settings: Settings, ready: Callable[[], None], models: ModelClient
+) -> int:
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -198,8 +231,13 @@ def _serve_app(app: ASGIApp, listener: socket.socket, settings: Settings, ready:
         backlog=_BACKLOG,
     )
     server = _Server(config, ready)
+
+    async def life() -> None:
+        async with models:
+            await server.serve(sockets=[listener])
+
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(server.serve(sockets=[listener]))
+        runner.run(life())
     return 0
 
 

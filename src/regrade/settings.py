@@ -63,6 +63,11 @@ def _size(value: Any) -> int:
     return int(match[1]) * unit
 
 
+def _size_or_none(value: Any) -> int:
+    """A size, or 0."""
+    return 0 if str(value).strip() == "0" and not isinstance(value, bool) else _size(value)
+
+
 def _path(value: Any) -> Path:
     if not isinstance(value, Path):
         value = Path(_text(value))
@@ -103,6 +108,16 @@ class Settings:
     max_file_bytes: Annotated[int, Option("Largest file that one request uploads.", _size)] = 512 * MIB
     max_part_bytes: Annotated[int, Option("Largest part of a file in the Uploads API.", _size)] = 64 * MIB
     max_upload_bytes: Annotated[int, Option("Largest file that arrives in parts.", _size)] = 8 * GIB
+    model_attempts: Annotated[int, Option("Times that a call of a model is tried.", _integer(1, 100))] = 6
+    model_timeout: Annotated[
+        int, Option("Seconds that one attempt may take, where the endpoint sets no other.", _integer(1, 86_400))
+    ] = 600
+    model_patience: Annotated[
+        int, Option("Seconds that calls wait for an endpoint that is down.", _integer(0, 604_800))
+    ] = 900
+    response_cache_bytes: Annotated[
+        int, Option("Size of the cache of models' answers; 0 keeps none.", _size_or_none)
+    ] = 0
     config: Path | None = None
     """The regrade.toml that was read, if any."""
     registry: JsonObject = field(default_factory=dict, repr=False)
@@ -164,6 +179,17 @@ def load_client(
         url=None if found is None else _read(where, found, _url),
         api_key=api_key or environ.get(f"{PREFIX}API_KEY") or None,
     )
+
+
+def config_file(flag: str | Path | None = None, *, environ: Mapping[str, str] | None = None) -> Path:
+    """The regrade.toml that counts, whether or not it is there yet: commands make it, servers watch it."""
+    named = flag or _environment(environ).get(f"{PREFIX}CONFIG")
+    return _path(str(named)) if named else Path.cwd() / CONFIG_NAME
+
+
+def variable(name: str) -> str | None:
+    """What the environment holds under a name that the operator chose, such as an endpoint's key."""
+    return _environment(None).get(name)
 
 
 def in_continuous_integration(environ: Mapping[str, str] | None = None) -> bool:

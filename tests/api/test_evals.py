@@ -4,9 +4,7 @@ import openai
 import pytest
 
 from regrade.core.entities import PageRequest
-from regrade.core.errors import ForbiddenError, NotFoundError
 from regrade.services.evals import Evals
-from regrade.services.models import Models
 from regrade.store.database import Database, sqlite_engine
 from regrade.store.evals import SqlEvals
 from regrade.store.tables import metadata
@@ -87,18 +85,3 @@ def test_a_deleted_eval_is_gone(client, new_eval):
     with pytest.raises(openai.NotFoundError):
         client.evals.delete(made.id)
     client.evals.list(after=made.id)  # a page that ended with it can still be followed
-
-
-def test_there_are_no_models_before_endpoints_are_configured(client):
-    assert client.models.list().data == []
-
-
-def test_a_configured_model_can_be_read_and_not_deleted():
-    model = {"id": "org/m:1", "object": "model", "created": 1, "owned_by": "you", "shutdown_date": None}
-    models = Models([model])
-    assert models.list() == {"object": "list", "data": [model]}
-    assert models.get("org/m:1") == model
-    with pytest.raises(ForbiddenError):
-        models.delete("org/m:1")
-    with pytest.raises(NotFoundError, match="Did you mean 'org/m:1'"):
-        models.delete("org/m:2")

@@ -44,6 +44,10 @@ def test_every_option_can_be_given_in_the_environment(config):
         "max_file_bytes": "3",
         "max_part_bytes": "4 gib",
         "max_upload_bytes": "5b",
+        "model_attempts": "6",
+        "model_timeout": "7",
+        "model_patience": "0",
+        "response_cache_bytes": "8 MiB",
     }
     assert list(values) == list(settings.options())
     found = settings.load(environ={f"REGRADE_{name.upper()}": value for name, value in values.items()})
@@ -60,6 +64,10 @@ def test_every_option_can_be_given_in_the_environment(config):
         max_file_bytes=3,
         max_part_bytes=4 << 30,
         max_upload_bytes=5,
+        model_attempts=6,
+        model_timeout=7,
+        model_patience=0,
+        response_cache_bytes=8 << 20,
     )
 
 

@@ -178,8 +178,9 @@ def _finished(eval_, run, index, row, tally):
 def serving_site(data_dir: Path) -> Iterator[Site]:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    world = main.open_outside(Settings(data_dir=data_dir))
-    services = main.build_services(world, NoEngine(), url)
+    settings = Settings(data_dir=data_dir)
+    world = main.open_outside(settings)
+    services = main.build_services(world, NoEngine(), main.open_models(settings, world.clock), url)
     pages = routes.build(services.runs, services.evals, services.output_items, services.keys, world.clock)
     app = build_app(services, AppOptions(ids=world.ids, clock=world.clock, web_routes=pages))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))

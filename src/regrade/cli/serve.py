@@ -29,6 +29,10 @@ def serve(
     max_file_bytes: Annotated[str | None, setting("max_file_bytes", "512 MiB")] = None,
     max_part_bytes: Annotated[str | None, setting("max_part_bytes", "64 MiB")] = None,
     max_upload_bytes: Annotated[str | None, setting("max_upload_bytes", "8 GiB")] = None,
+    model_attempts: Annotated[int | None, setting("model_attempts")] = None,
+    model_timeout: Annotated[int | None, setting("model_timeout")] = None,
+    model_patience: Annotated[int | None, setting("model_patience")] = None,
+    response_cache_bytes: Annotated[str | None, setting("response_cache_bytes")] = None,
     until_stdin_closes: Annotated[
         bool,
         typer.Option("--until-stdin-closes", help="Stop when standard input closes: for programs that start us."),

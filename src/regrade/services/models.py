@@ -1,34 +1,26 @@
 """The models that this server can ask, and the ones that it trained."""
 
-from collections.abc import Sequence
-from difflib import get_close_matches
-
-from regrade.core.errors import ForbiddenError, NotFoundError
+from regrade.core.errors import ForbiddenError, InvalidError, NotFoundError
+from regrade.ports import ModelPort
 from regrade.types.json import JsonObject
 
 
 class Models:
     """Read-only but for fine-tuned models: the operator's configuration says which there are."""
 
-    def __init__(self, configured: Sequence[JsonObject] = ()) -> None:
-        self._configured = {model["id"]: model for model in configured}
+    def __init__(self, models: ModelPort) -> None:
+        self._models = models
 
     def list(self) -> JsonObject:
         """Every model, as one list without pages."""
-        return {"object": "list", "data": [*self._configured.values()]}
+        return {"object": "list", "data": [_document(each.name, each.endpoint) for each in self._models.served()]}
 
     def get(self, model_id: str) -> JsonObject:
-        """One model by the name that bodies use for it."""
-        model = self._configured.get(model_id)
-        if model is None:
-            near = " or ".join(f"'{name}'" for name in get_close_matches(model_id, self._configured))
-            hint = f"Did you mean {near}?" if near else "GET /models lists those that do."
-            raise NotFoundError(
-                f"The model '{model_id}' does not exist. {hint}",
-                param="model",
-                code="model_not_found",
-            )
-        return model
+        """One model by the name that bodies use for it, also one that a pattern takes without listing it."""
+        try:
+            return _document(model_id, self._models.endpoint(model_id).name)
+        except InvalidError as error:
+            raise NotFoundError(error.message, param=error.param, code=error.code) from error
 
     def delete(self, model_id: str) -> JsonObject:
         """Refused for every model that was not trained here."""
@@ -36,3 +28,8 @@ class Models:
         raise ForbiddenError(
             f"The model '{model['id']}' is configured by the operator; only fine-tuned models can be deleted."
         )
+
+
+def _document(name: str, endpoint: str) -> JsonObject:
+    """When a model was made is the upstream's affair, and not every upstream knows."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": endpoint, "shutdown_date": None}
