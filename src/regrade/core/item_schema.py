@@ -5,20 +5,28 @@ from typing import cast
 import jsonschema_rs
 
 from regrade.core.errors import InvalidError
-from regrade.core.schema_unfolding import unfolds_beyond_limit
+from regrade.core.schema_cost import SchemaRefusedError, cost_of, measured
 from regrade.types.json import JsonObject, JsonValue
 
+MAX_WORK = 100_000_000
+"""Steps (see core/schema_cost) that checking one item may take: about a second, in which nothing else moves."""
+
+_MAX_REASONS = 20_000  # each costs tens of microseconds
 _MAX_REASON = 500
 
 
 class ItemSchema:
     """A compiled JSON Schema, draft 2020-12."""
 
-    __slots__ = ("_is_valid", "_validate")
+    __slots__ = ("_cost", "_is_valid", "_validate")
 
     def __init__(self, schema: JsonObject, *, at: str = "data_source_config.item_schema") -> None:
         """Raises InvalidError where this is no JSON Schema, or one that refers to something outside itself."""
-        if unfolds_beyond_limit(schema):
+        try:
+            self._cost = cost_of(schema)
+        except SchemaRefusedError as error:
+            raise InvalidError(f"'{at}' {error}.", param=at) from None
+        if self.work(None) > MAX_WORK:
             raise InvalidError(
                 f"'{at}' is too large once its references unfold: let fewer of them refer to each other.", param=at
             )
@@ -42,11 +50,23 @@ class ItemSchema:
         problem = self.problem(item, "item")
         return None if problem is None else ": ".join(problem)
 
+    def work(self, item: JsonValue) -> int:
+        """Steps that checking the item takes at most; to add up where many are checked at once."""
+        return self._cost.of(measured(item))
+
     def problem(self, item: JsonValue, at: str) -> tuple[str, str] | None:
         """None where the item, which stands at `at`, fits; else the path of a value that does not, and why."""
+        measure = measured(item)
+        if self._cost.of(measure) > MAX_WORK:
+            return at, (
+                f"its {measure.values:,} values, nested {measure.depth} deep, are too many to be checked by this "
+                "schema in bounded time; a schema with fewer alternatives and references takes more"
+            )
         try:
             if self._is_valid(item):
                 return None
+            if self._cost.of_reasons(measure) > _MAX_REASONS:
+                return at, "it fits none of the schema's alternatives, which are too many to say where and why"
             self._validate(item)
         except jsonschema_rs.ValidationError as error:
             return path_text(at, error.instance_path), _short(error.message)
