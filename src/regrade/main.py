@@ -5,6 +5,7 @@ import logging
 import random
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -247,11 +248,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
-        self._telling: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._telling = asyncio.create_task(asyncio.to_thread(self._ready))
+        # A thread that nobody waits for: who is told to stop does not wait for workers to start.
+        threading.Thread(target=self._ready, name="ready", daemon=True).start()
 
 
 def _flags(settings: Settings) -> JsonObject:

@@ -2,7 +2,9 @@ import os
 import signal
 import subprocess
 import time
+from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from cli.commands import regrade, start
@@ -42,6 +44,18 @@ def test_a_server_says_when_it_is_ready_and_ends_well_when_told_to(tmp_path, tel
     assert " ERROR " not in errors
     assert server_lock.find(tmp_path) is None
     assert not (tmp_path / "server.json").exists()
+
+
+def test_who_tells_a_starting_server_to_stop_does_not_wait_for_its_workers(tmp_path):
+    with start("serve", "--port", "0", "--data-dir", tmp_path) as server:
+        process = psutil.Process(server.pid)
+        wait_until(process.children)
+        process.children()[0].suspend()
+        [listening] = process.net_connections()
+        urlopen(f"http://127.0.0.1:{listening.laddr.port}/health", timeout=30).close()
+        server.terminate()
+        server.communicate(timeout=30)  # half of what a server waits for workers
+    assert server.returncode == 0
 
 
 def test_a_second_server_on_the_directory_is_refused(server):
