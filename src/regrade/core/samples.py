@@ -229,12 +229,22 @@ def _output(raw: JsonObject) -> list[JsonObject]:
 
 
 def _output_of_response(items: list[JsonObject]) -> list[JsonObject]:
-    messages = [{**_message(item), "content": _spoken(item["content"])} for item in items if _is_message(item)]
+    messages = [_said(item) for item in items if _is_message(item)]
     tools = _tools([item for item in items if not _is_message(item)])
     if tools:
         messages = messages or [{"role": "assistant", "content": ""}]
         messages[-1]["tool_calls"] = tools
     return messages
+
+
+def _said(item: JsonObject) -> JsonObject:
+    message = {**_message(item), "content": _spoken(item["content"])}
+    if isinstance(item["content"], list):
+        for part in item["content"]:
+            match part:
+                case {"type": "refusal", "refusal": str(refusal)}:
+                    message["refusal"] = refusal
+    return message
 
 
 def _message(message: JsonObject) -> JsonObject:

@@ -33,7 +33,6 @@ _FORWARDED = (
 
 _CHAT_ONLY = ("logprobs", "modalities", "audio", "prediction", "web_search_options")
 _RESPONSES_ONLY = ("include", "max_tool_calls", "truncation")
-_CHECKED_SCHEMAS = frozenset({"parameters", "schema"})
 
 SamplingApi = Literal["chat", "responses"]
 Messages = Callable[[JsonObject], list[JsonObject]]
@@ -137,12 +136,10 @@ def _parameters(given: JsonObject, api: SamplingApi, at: str) -> JsonObject:
     parse(SamplingParams, given, at=at)
     own = _CHAT_ONLY if api == "chat" else _RESPONSES_ONLY
     parameters = {name: given[name] for name in (*_FORWARDED, *own) if given.get(name) is not None}
-    _take_tools(parameters, given, api, at)
-    limit = token_limit(given)
-    if api == "chat":
-        _take_for_chat(parameters, given, limit)
-    else:
-        _take_for_responses(parameters, given, limit)
+    if given.get("tools"):
+        _take_tools(parameters, given, api, at)
+    take = _take_for_chat if api == "chat" else _take_for_responses
+    take(parameters, given, _answer_format(given, at))
     return parameters
 
 
@@ -152,67 +149,59 @@ def token_limit(sampling_params: JsonObject) -> int | None:
 
 
 def _take_tools(parameters: JsonObject, given: JsonObject, api: SamplingApi, at: str) -> None:
-    tools = given.get("tools")
-    if tools:
-        if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-            raise InvalidError("'tools' is an array of objects.", param=f"{at}.tools", code="invalid_type")
-        for index, tool in enumerate(tools):
-            _refuse_outside_references(tool, f"{at}.tools[{index}]")
-        parameters["tools"] = chat_tools(tools, at=f"{at}.tools") if api == "chat" else responses_tools(tools)
-        if given.get("parallel_tool_calls") is not None:
-            parameters["parallel_tool_calls"] = given["parallel_tool_calls"]
-        choice = given.get("tool_choice")
-        if choice is not None:
-            path = f"{at}.tool_choice"
-            parameters["tool_choice"] = chat_choice(choice, at=path) if api == "chat" else responses_choice(choice)
-    answer_format = _answer_format(given, at)
-    if answer_format is not None:
-        _refuse_outside_references(answer_format, f"{at}.response_format")
+    tools, choice = given["tools"], given.get("tool_choice")
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise InvalidError("'tools' is an array of objects.", param=f"{at}.tools", code="invalid_type")
+    for index, tool in enumerate(tools):
+        _refuse_outside_references(tool, f"{at}.tools[{index}]")
+    if api == "chat":
+        parameters["tools"] = chat_tools(tools, at=f"{at}.tools")
+        choice = None if choice is None else chat_choice(choice, at=f"{at}.tool_choice")
+    else:
+        parameters["tools"] = responses_tools(tools)
+        choice = responses_choice(choice)
+    if choice is not None:
+        parameters["tool_choice"] = choice
+    if given.get("parallel_tool_calls") is not None:
+        parameters["parallel_tool_calls"] = given["parallel_tool_calls"]
 
 
-def _take_for_chat(parameters: JsonObject, given: JsonObject, limit: int | None) -> None:
-    if limit is not None:
-        parameters["max_completion_tokens"] = limit
-    effort = given.get("reasoning_effort") or _field(given, "reasoning", "effort")
-    if effort is not None:
-        parameters["reasoning_effort"] = effort
-    answer_format = _answer_format(given, "")
-    if answer_format is not None:
-        parameters["response_format"] = chat_format(answer_format)
-    verbosity = given.get("verbosity") or _field(given, "text", "verbosity")
-    if verbosity is not None:
-        parameters["verbosity"] = verbosity
+def _take_for_chat(parameters: JsonObject, given: JsonObject, answer_format: JsonObject | None) -> None:
+    chosen = {
+        "max_completion_tokens": token_limit(given),
+        "reasoning_effort": given.get("reasoning_effort") or _field(given, "reasoning", "effort"),
+        "response_format": chat_format(answer_format),
+        "verbosity": given.get("verbosity") or _field(given, "text", "verbosity"),
+    }
+    parameters.update({name: value for name, value in chosen.items() if value is not None})
 
 
-def _take_for_responses(parameters: JsonObject, given: JsonObject, limit: int | None) -> None:
-    if limit is not None:
-        parameters["max_output_tokens"] = limit
-    reasoning = given.get("reasoning") or {}
-    if given.get("reasoning_effort") is not None:
-        reasoning = {**reasoning, "effort": given["reasoning_effort"]}
-    if reasoning:
-        parameters["reasoning"] = reasoning
-    text = dict(given.get("text") or {})
-    answer_format = _answer_format(given, "")
+def _take_for_responses(parameters: JsonObject, given: JsonObject, answer_format: JsonObject | None) -> None:
+    effort, verbosity = given.get("reasoning_effort"), given.get("verbosity")
+    reasoning = {**(given.get("reasoning") or {}), **({"effort": effort} if effort else {})}
+    text = {**(given.get("text") or {}), **({"verbosity": verbosity} if verbosity else {})}
     if answer_format is not None:
         text["format"] = responses_format(answer_format)
-    if given.get("verbosity") is not None:
-        text["verbosity"] = given["verbosity"]
-    if text:
-        parameters["text"] = text
-    parameters["store"] = False  # calls of a run are no logs
+    chosen = {
+        "max_output_tokens": token_limit(given),
+        "reasoning": reasoning or None,
+        "text": text or None,
+        "store": False,  # calls of a run are no logs
+    }
+    parameters.update({name: value for name, value in chosen.items() if value is not None})
 
 
 def _answer_format(given: JsonObject, at: str) -> JsonObject | None:
     """`response_format` or `text.format`."""
-    answer_format = given.get("response_format")
-    if answer_format is None:
-        answer_format = _field(given, "text", "format")
-    if answer_format is None:
+    found, path = given.get("response_format"), f"{at}.response_format"
+    if found is None:
+        found, path = _field(given, "text", "format"), f"{at}.text.format"
+    if found is None:
         return None
-    if not isinstance(answer_format, dict) or not isinstance(answer_format.get("type"), str):
-        raise InvalidError("A 'response_format' is an object with a 'type'.", param=f"{at}.response_format")
-    return answer_format
+    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+        raise InvalidError("The format of answers is an object with a 'type'.", param=path)
+    _refuse_outside_references(found, path)
+    return found
 
 
 def _field(given: JsonObject, outer: str, inner: str) -> JsonValue:

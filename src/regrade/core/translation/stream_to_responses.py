@@ -206,7 +206,7 @@ class ChatToResponsesStream:
     def _output_index(self, item: JsonObject) -> int:
         return next(index for index, other in enumerate(self._items) if other is item)
 
-    def _event(self, name: str, **fields: Any) -> JsonObject:
+    def _event(self, name: str, /, **fields: Any) -> JsonObject:
         event = {"type": name, "sequence_number": self._sequence, **fields}
         self._sequence += 1
         return event
