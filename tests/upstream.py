@@ -73,7 +73,8 @@ REASONS = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unaut
 class Site:
     """What all connections share: the record of requests, the faults to come, the listening socket."""
 
-    def __init__(self, models=None, latency=0.0):
+    def __init__(self, models=None, latency=0.0, *, records=True):
+        self.records = records
         self.models = models
         self.latency = latency
         self.forget()
@@ -188,7 +189,8 @@ class Connection(asyncio.Protocol):
 
     async def _model(self, path, raw, headers):
         site = self.site
-        site.seen.append((path, headers, raw))
+        if site.records:
+            site.seen.append((path, headers, raw))
         site.in_flight += 1
         site.most_in_flight = max(site.most_in_flight, site.in_flight)
         try:
@@ -370,8 +372,9 @@ async def main():
     arguments.add_argument("--port", type=int, default=0)
     arguments.add_argument("--models", type=lambda text: text.split(","))
     arguments.add_argument("--latency-ms", type=float, default=0)
+    arguments.add_argument("--forget", action="store_true", help="record no requests")
     given = arguments.parse_args()
-    site = Site(given.models, given.latency_ms / 1000)
+    site = Site(given.models, given.latency_ms / 1000, records=not given.forget)
     await site.listen(given.port)
     print(site.port, flush=True)
     await asyncio.Event().wait()

@@ -181,13 +181,13 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         _require_keys_off_loopback(settings, keys)
         listener = _listen(settings.host, settings.port)
         url = settings.local_url(listener.getsockname()[1])
+        models = open_models(settings, world.clock, url=url)
         engine_of_queue = engine.sqlite_engine(world.engine_path)
         engine.migrate(engine_of_queue)
         queue = engine.DbosQueue(engine_of_queue)
         supervisor = Supervisor(settings.workers, _flags(settings))
         supervisor.start()
         try:
-            models = open_models(settings, world.clock, url=url)
             services = build_services(world, queue, models, settings.public_url or url)
             app = build_app(
                 services,

@@ -90,6 +90,8 @@ class Grade:
     """For multi: what went wrong in its graders; they count as 0."""
     extra: JsonObject | None = None
     """More keys for the result entry, e.g. `label`."""
+    usage: list[tuple[str, JsonObject]] | None = None
+    """(model that answered, its `usage`) of every call that was made."""
 
 
 class Grader(Protocol):
@@ -100,6 +102,11 @@ class Grader(Protocol):
         """The type as on the wire."""
         ...
 
+    @property
+    def asks_models(self) -> bool:
+        """Whether it waits for models, so that rows are better graded many at once."""
+        ...
+
     async def grade(self, row: Row) -> Grade:
         """Grade one row. Never raises for what the row holds: that is `Grade.error`."""
         ...
@@ -108,6 +115,7 @@ class Grader(Protocol):
 # -- models -------------------------------------------------------------------------------------------------
 
 ModelApi = Api
+ResponseAction = Literal["retrieve", "cancel", "delete"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +170,17 @@ class ModelPort(Protocol):
 
         Raises InvalidError (code `model_not_found`, close names in the message) where none does. May wait some
         seconds for upstreams' lists: not for event loops.
+        """
+        ...
+
+    async def find(self, model: str) -> Endpoint:
+        """As `endpoint`, for event loops. Raises ModelError (status 404) where none serves it."""
+        ...
+
+    async def manage(self, model: str, response_id: str, action: ResponseAction) -> JsonObject:
+        """What the model's endpoint answers about a response that it keeps itself, such as a background one's.
+
+        Raises ModelError.
         """
         ...
 
@@ -262,16 +281,24 @@ class RunStore(Protocol):
         """Every queued or running run."""
         ...
 
+    def ended_with_secrets(self, *, limit: int) -> list[Run]:
+        """Runs that have ended, deleted ones too, and still have their secrets."""
+        ...
+
+    def forget_secrets(self, run: Run) -> None:
+        """Note that the blob of the run's secrets is gone."""
+        ...
+
     def sweep(self, *, now: int, limit: int) -> list[str]:
-        """Remove up to `limit` items of deleted runs; the inline blobs of runs that are gone now."""
+        """Remove up to `limit` items of deleted runs; the own blobs of runs that are gone now."""
         ...
 
 
 class ChunkStore(Protocol):
     """The pieces of a run, and who may write each."""
 
-    def plan(self, run: Run, chunks: Sequence[Chunk], *, tally: JsonObject, now: int) -> bool:
-        """Store the chunks and set the run in progress; False where it was no longer queued."""
+    def plan(self, run: Run, chunks: Sequence[Chunk], *, source_blob: str, tally: JsonObject, now: int) -> bool:
+        """Store the chunks and where their rows are, and set the run in progress; False where it was not queued."""
         ...
 
     def undone(self, run: Run) -> list[int]:
@@ -282,8 +309,16 @@ class ChunkStore(Protocol):
         """Become the only one who may write chunk `k`; None where it, or the run, has ended."""
         ...
 
-    def flush(self, claim: ChunkClaim, items: Sequence[FinishedItem], tally: Tally, *, done: bool) -> bool:
-        """Commit results together with the chunk's new aggregates.
+    def flush(
+        self,
+        claim: ChunkClaim,
+        items: Sequence[FinishedItem],
+        tally: Tally,
+        *,
+        done: bool,
+        waiting: dict[str, int] | None = None,
+    ) -> bool:
+        """Commit results together with the chunk's new aggregates, and the endpoints that it waits for.
 
         False, and nothing written, where the claim is lost: to another claim, or because the run was ended.
         """

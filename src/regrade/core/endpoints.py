@@ -26,6 +26,7 @@ _WILD = re.compile(r"[*?\[]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+_OWN_PATHS = ("", "/v1", "/openai", "/openai/v1")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -175,7 +176,7 @@ def read(tables: JsonObject, *, own_urls: Sequence[str] = ()) -> EndpointTable:
                 f"endpoints[{n}].name is {endpoint.name!r}, as another endpoint's is; names must differ.",
                 param=f"endpoints[{n}].name",
             )
-        if any(_place(endpoint.base_url) == _place(url) for url in own_urls):
+        if any(_is_at(endpoint.base_url, url) for url in own_urls):
             raise ConfigurationError(
                 f"endpoints[{n}].base_url is {endpoint.base_url}, which is this server itself. "
                 "Name the server that runs the models.",
@@ -214,11 +215,14 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
 
 
-def _place(url: str) -> tuple[str, int | None]:
-    """Host and port, all names of this machine being one."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return "localhost" if host in _LOOPBACK else host, parts.port or _PORTS.get(parts.scheme)
+def _is_at(base_url: str, own_url: str) -> bool:
+    """Whether a base URL is one that this server's clients use; other paths of its host may be anything."""
+    theirs, ours = urlsplit(base_url), urlsplit(own_url)
+    place, own_place = (
+        ("localhost" if url.hostname in _LOOPBACK else url.hostname, url.port or _PORTS.get(url.scheme))
+        for url in (theirs, ours)
+    )
+    return place == own_place and theirs.path.removeprefix(ours.path.rstrip("/")) in _OWN_PATHS
 
 
 # -- reading one entry --------------------------------------------------------------------------------------

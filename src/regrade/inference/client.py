@@ -19,7 +19,7 @@ from regrade.inference.exchange import Exchange
 from regrade.inference.lane import Lane, Lanes
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
-from regrade.ports import Clock, ModelAnswer, ModelApi, ModelCall, ServedModel
+from regrade.ports import Clock, ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
 from regrade.types.json import JsonObject
 
 
@@ -48,6 +48,7 @@ class Models:
         self._share = share
         self._version = -1
         self._by_name: dict[str, Lane] = {}
+        self._before: dict[str, Lane] = {}
         self._lanes: Lanes | None = None
         self._exchange: Exchange | None = None
 
@@ -136,13 +137,31 @@ class Models:
             raise RuntimeError("Models.start() has not been awaited in this event loop")
         return self._exchange
 
-    async def _effort(self, call: ModelCall) -> Effort:
+    async def find(self, model: str) -> Endpoint:
+        """Which endpoint serves the model; ModelError where none does."""
+        return (await self._lane(model)).endpoint
+
+    async def manage(self, model: str, response_id: str, action: ResponseAction) -> JsonObject:
+        """What the model's endpoint says of a response that it keeps itself."""
+        effort = await self._effort(ModelCall(api="responses", model=model, body={}, persist=False))
+
+        async def once(effort: Effort) -> JsonObject | failures.Failure:
+            return await self._running.managed(effort, response_id, action)
+
+        document = await effort.persist(once, self._policy, self._jitter)
+        effort.finish()
+        return document
+
+    async def _lane(self, model: str) -> Lane:
         version = self._registry.version()
         if version != self._version:
             self._version = version
-            self._by_name.clear()
+            self._before, self._by_name = self._by_name, {}
             self._all_lanes.keep(self._registry.table().endpoints)
-        lane = self._by_name.get(call.model) or await self._find(call.model)
+        return self._by_name.get(model) or await self._find(model)
+
+    async def _effort(self, call: ModelCall) -> Effort:
+        lane = await self._lane(call.model)
         try:
             secret = self._registry.secret(lane.endpoint)
         except ConfigurationError as error:
@@ -159,8 +178,13 @@ class Models:
         try:
             route = await asyncio.to_thread(self._registry.require, model, param="model")
         except InvalidError as error:
-            raise ModelError(error.message, code=error.code) from error
-        lane = self._by_name[model] = self._all_lanes.get(route)
+            # An upstream that is starting again may list less than it serves: what it did serve, it is asked for.
+            lane = self._before.get(model)
+            if lane is None or lane.endpoint not in self._registry.table().endpoints:
+                raise ModelError(error.message, status=404, code=error.code, param=error.param) from error
+        else:
+            lane = self._all_lanes.get(route)
+        self._by_name[model] = lane
         return lane
 
     def _answer(self, effort: Effort, document: JsonObject, started: float, *, cached: bool = False) -> ModelAnswer:

@@ -51,7 +51,7 @@ class Effort:
         try:
             self.api, self.body = self.lane.dialect.request(self.call)
         except InvalidError as error:
-            raise ModelError(error.message, code=error.code) from error
+            raise ModelError(error.message, status=400, code=error.code, param=error.param) from error
         self.payload = dumps({**self.body, "model": self.lane.model})
         self.tokens = self.lane.estimate(self.payload) if self.lane.limiter.counts_tokens else 0.0
 
@@ -119,7 +119,8 @@ class Effort:
                 self._heed(failure, policy, jitter, now)
             case _:
                 self.lane.health.failed(self._caller, failure, now)
-                self.lane.limiter.failed(self.sent_at, now)
+                if failure.kind is not Kind.DOWN:
+                    self.lane.limiter.failed(self.sent_at, now)
         health = self.lane.health
         # An endpoint that is down for everybody costs this call no attempt: it waits with the others.
         if not health.down or health.answers != self._answers_seen:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -15,13 +16,14 @@ from regrade.inference import failures
 from regrade.inference.effort import Effort
 from regrade.inference.failures import Failure
 from regrade.inference.retry import exhausted_for, retry_after
-from regrade.ports import Clock
+from regrade.ports import Clock, ResponseAction
 from regrade.types.json import JsonObject
 
 _KEEP_ALIVE_S = 4.0  # below the five seconds after which uvicorn's servers close idle connections
 _RESOLVED_S = 30
 _SERVER_ERROR = 500
 _EVENT_STREAM = "text/event-stream"
+_METHODS: dict[ResponseAction, str] = {"retrieve": "GET", "cancel": "POST", "delete": "DELETE"}
 _MUST_HOLD: dict[Api, str] = {"chat": "choices", "responses": "output", "embeddings": "data"}
 
 # A connection whose other end has vanished without a word is noticed within half a minute.
@@ -74,6 +76,26 @@ class Exchange:
             if reply.status != HTTPStatus.OK:
                 return self._failure(effort, reply, body)
             return failures.of_content(effort.lane.endpoint.name, reply.content_type, body)
+
+    async def managed(self, effort: Effort, response_id: str, action: ResponseAction) -> JsonObject | Failure:
+        """The answer to something other than a call: about a response that the endpoint keeps."""
+        lane = effort.lane
+        base, mark, query = lane.urls["responses"].partition("?")
+        path = f"{quote(response_id, safe='')}{'/cancel' if action == 'cancel' else ''}"
+        async with self._session.request(
+            _METHODS[action],
+            f"{base}/{path}{mark}{query}",
+            headers=lane.endpoint.headers(effort.secret),
+            timeout=aiohttp.ClientTimeout(total=lane.timeout_s, sock_connect=self._connect_timeout_s),
+            allow_redirects=False,
+        ) as reply:
+            body = await reply.read()
+            if reply.status != HTTPStatus.OK:
+                return self._failure(effort, reply, body)
+            document = loads(body)
+            if not isinstance(document, dict):
+                return failures.of_content(lane.endpoint.name, reply.content_type, body)
+            return document
 
     def _post(self, effort: Effort, total: float | None) -> "aiohttp.client._RequestContextManager":
         lane = effort.lane

@@ -4,8 +4,6 @@ import itertools
 import math
 from collections.abc import Callable
 
-from yarl import URL
-
 from regrade.core.endpoints import APIS, Api, Endpoint, Route
 from regrade.inference.dialect import Dialect
 from regrade.inference.health import Health
@@ -41,7 +39,7 @@ class Lane:
         self.limiter = limiter
         self.dialect = Dialect(route)
         self.timeout_s = timeout_s
-        self.urls: dict[Api, URL] = {api: URL(route.endpoint.url(api, route.model), encoded=True) for api in APIS}
+        self.urls: dict[Api, str] = {api: route.endpoint.url(api, route.model) for api in APIS}
         self._answer_tokens = _FIRST_GUESS
 
     @property

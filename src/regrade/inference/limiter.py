@@ -4,8 +4,10 @@ import asyncio
 from collections import deque
 
 _FIRST_LIMIT = 32
-_CUT = 0.7
+_REFUSED_CUT = 0.7
+_FAILED_CUT = 0.85
 _LATENCY_CUT = 0.8
+_GROWTH = 0.02  # a round, beside the one more
 _SLOW_S = 1.0  # answers faster than this never slow us down
 _SLOW_FACTOR = 3.0  # how much slower than usual means that there are too many at once
 _NEVER_BELOW_FOR_LATENCY = 4
@@ -39,7 +41,8 @@ class Limiter:
     """Turns for one model of one endpoint, in the order of asking.
 
     Additive increase, multiplicative decrease: the limit doubles every round until the first sign of too much, then
-    grows by one a round and is cut at each such sign: a 429, a failure of the server, answers that get much slower.
+    grows by little more than one a round. It is cut at each such sign: a 429, a failure of the server, answers that
+    get much slower.
     """
 
     def __init__(
@@ -107,18 +110,19 @@ class Limiter:
         if self._tokens is not None and tokens:
             self._tokens.take(tokens)
         if self._limit < self._ceiling and self._in_flight + len(self._queue) >= 0.8 * self._limit:
-            self._limit = min(self._ceiling, self._limit + (1.0 if self._doubling else 1.0 / self._limit))
+            more = 1.0 if self._doubling else 1.0 / self._limit + _GROWTH
+            self._limit = min(self._ceiling, self._limit + more)
             self._pump()
         if self._latency.too_much(now - sent_at, self._limit):
             self._cut(sent_at, now, max(_NEVER_BELOW_FOR_LATENCY, self._limit * _LATENCY_CUT))
 
     def failed(self, sent_at: float, now: float) -> None:
         """Learn from a failure that may come from too much at once."""
-        self._cut(sent_at, now, self._limit * _CUT)
+        self._cut(sent_at, now, self._limit * _FAILED_CUT)
 
     def refused(self, sent_at: float, now: float) -> int:
         """Learn from a 429; how many rounds have been refused in a row, this one included."""
-        if self._cut(sent_at, now, self._limit * _CUT):
+        if self._cut(sent_at, now, self._limit * _REFUSED_CUT):
             self._refused_rounds += 1
         return self._refused_rounds
 

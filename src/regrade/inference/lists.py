@@ -33,12 +33,12 @@ class UpstreamLists:
     ) -> dict[str, frozenset[str]]:
         """The lists that are known, by the endpoint's name. Older ones than `within_s` are asked for again.
 
-        `wait` waits for those that are not known at all, or not known to be so young.
+        `wait` waits for answers of endpoints that were never asked, or that are asked again to be so young.
         """
         asked = [self._ask_if_old(endpoint, within_s) for endpoint in endpoints if endpoint.patterns]
         if wait:
             for entry in asked:
-                if entry.names is None or within_s < _FRESH_S:
+                if entry.asked_at is None or within_s < _FRESH_S:
                     entry.idle.wait(_TIMEOUT_S + 1)
         return {entry.endpoint.name: entry.names for entry in asked if entry.names is not None}
 
