@@ -104,6 +104,10 @@ def test_a_row_that_lacks_what_the_messages_name_is_an_error_of_the_row():
     compiled = plan(input_messages={"type": "item_reference", "item_reference": "item.input"})
     with pytest.raises(RowError, match="list of messages"):
         compiled.request({"input": 5})
+    with pytest.raises(RowError, match=r"item.input\[0\]: An item of type 'web_search_call'"):
+        compiled.request({"input": [{"type": "web_search_call"}]})
+    with pytest.raises(RowError, match="Messages are objects"):
+        compiled.request({"input": [{"role": "assistant", "tool_calls": 5}]})
 
 
 def test_a_value_that_looks_like_a_template_is_not_expanded():
@@ -176,6 +180,10 @@ def test_tools_of_every_kind_go_to_the_responses_api_as_they_are():
             "data_source.input_messages.template",
         ),
         ({"input_messages": template({"content": "Hi"})}, "data_source.input_messages.template[0].role"),
+        (
+            {"input_messages": template({"role": "assistant", "tool_calls": 5})},
+            "data_source.input_messages.template",
+        ),
         ({"input_messages": template({"role": "user"})}, "data_source.input_messages.template[0].content"),
         (
             {"input_messages": template({"role": "user", "content": "{{foo.bar}}"})},

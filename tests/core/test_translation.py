@@ -133,6 +133,17 @@ def test_images_sounds_and_files_are_carried_over():
     assert back == [message]
 
 
+def test_where_a_cache_ends_is_told_to_the_responses_api_alone():
+    part = {"type": "input_text", "text": "Hi", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    assert chat_request_to_responses({"messages": [{"role": "user", "content": [part]}]})["input"][0][
+        "content"
+    ] == [part]
+    assert (
+        responses_request_to_chat({"input": [{"role": "user", "content": [part]}]})["messages"][0]["content"]
+        == "Hi"
+    )
+
+
 def test_a_developer_is_the_system_to_a_plain_endpoint_and_a_refusal_is_remembered():
     items = [
         {"role": "developer", "content": "Be brief."},

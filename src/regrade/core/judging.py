@@ -179,7 +179,11 @@ def _spoken(answer: JsonObject) -> tuple[str, bool]:
         case {"choices": [{"finish_reason": "content_filter"}, *_]}:
             raise JudgingError("model_grader_refusal_error", "The model's answer was withheld by a content filter.")
     text = samples.namespace(answer).get("output_text") or ""
-    truncated = any(choice.get("finish_reason") == "length" for choice in answer.get("choices") or [])
+    match answer:
+        case {"choices": [{"finish_reason": "length"}, *_]}:
+            truncated = True
+        case _:
+            truncated = False
     return text.rpartition("</think>")[2].strip(), truncated
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from regrade.core.errors import InvalidError
+from regrade.core.errors import InvalidError, RowError
 from regrade.core.message_files import file_ids
 from regrade.core.parsing import parse
 from regrade.core.prompts import check_messages, compile_document, texts
@@ -111,11 +111,23 @@ def _messages(asked: JsonObject, api: SamplingApi, item_schema: JsonObject | Non
 def _referenced(reference: str, api: SamplingApi, at: str) -> Messages:
     variable = compile_reference(reference, at=at)
     _refuse_sample(variable.namespace, at)
-    return lambda item: _in_form(referenced_messages(variable, item, {}), api, variable.text)
+
+    def read(item: JsonObject) -> list[JsonObject]:
+        messages = referenced_messages(variable, item, {})
+        try:
+            return _in_form(messages, api, variable.text)
+        except InvalidError as error:
+            raise RowError(f"{error.param}: {error.message}") from error
+
+    return read
 
 
 def _in_form(messages: list[JsonObject], api: SamplingApi, at: str) -> list[JsonObject]:
-    return chat_messages(messages, at=at, developer="developer") if api == "chat" else responses_items(messages)
+    try:
+        return chat_messages(messages, at=at, developer="developer") if api == "chat" else responses_items(messages)
+    except InvalidError as error:
+        error.param = error.param or at
+        raise
 
 
 def _refuse_sample(namespace: str, at: str) -> None:

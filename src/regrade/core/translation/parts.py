@@ -3,6 +3,9 @@
 from regrade.core.errors import InvalidError
 from regrade.types.json import JsonObject, JsonValue
 
+_BARE = {"type", "text"}
+"""What a text part has that says nothing of itself, such as where a cache ends."""
+
 
 def chat_content(content: JsonValue, *, at: str) -> JsonValue:
     """Content as chat completions take it; a single text is a mere string, which every endpoint reads."""
@@ -61,8 +64,11 @@ def responses_content(content: JsonValue, *, role: JsonValue) -> JsonValue:
     if content is None or isinstance(content, str):
         return content or ""
     parts = content if isinstance(content, list) else [content]
-    if len(parts) == 1 and (text := _text_of(parts[0])) is not None:
-        return text
+    match parts:
+        case [str(text)] | [{"type": _, "text": str(text)}] if (
+            isinstance(parts[0], str) or parts[0].keys() == _BARE
+        ):
+            return text
     return [responses_part(part, role=role) for part in parts]
 
 

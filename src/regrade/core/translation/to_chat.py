@@ -47,7 +47,7 @@ def responses_request_to_chat(body: JsonObject) -> JsonObject:
             chat["tool_choice"] = chat_choice(body["tool_choice"])
         if body.get("parallel_tool_calls") is not None:
             chat["parallel_tool_calls"] = body["parallel_tool_calls"]
-    if body.get("top_logprobs") is not None or "message.output_text.logprobs" in (body.get("include") or ()):
+    if body.get("top_logprobs") or "message.output_text.logprobs" in (body.get("include") or ()):
         chat["logprobs"] = True
     if body.get("stream"):
         chat["stream_options"] = {"include_usage": True}
@@ -71,6 +71,7 @@ def _take_text(chat: JsonObject, text: JsonValue) -> None:
         chat["verbosity"] = text["verbosity"]
 
 
+@refusing(InvalidError, "Messages are objects with a 'role' and a 'content' of text or parts.")
 def chat_messages(items: JsonValue, *, at: str = "input", developer: str = "system") -> list[JsonObject]:
     """Input of the responses API, or messages of either API, as messages of chat completions.
 

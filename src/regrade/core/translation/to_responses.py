@@ -88,6 +88,7 @@ def _web_search(options: JsonObject) -> JsonObject:
             return {"type": "web_search", **options}
 
 
+@refusing(InvalidError, "Messages are objects with a 'role' and a 'content' of text or parts.")
 def responses_items(messages: JsonValue) -> list[JsonObject]:
     """Messages of either API, or a text, as input of the responses API."""
     if isinstance(messages, str):
@@ -201,7 +202,7 @@ def response_object(request: JsonObject, *, response_id: str, created_at: int, m
         "top_p": request.get("top_p"),
         "truncation": request.get("truncation") or "disabled",
         "usage": None,
-        "user": request.get("user"),
+        **({"user": request["user"]} if request.get("user") else {}),
     }
 
 
