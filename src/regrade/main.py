@@ -222,6 +222,7 @@ def _serve_app(
         app,
         loop="uvloop",
         http="httptools",
+        ws="none",
         lifespan="off",
         log_config=None,
         log_level=settings.log_level,

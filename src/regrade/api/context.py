@@ -70,7 +70,7 @@ def attempt_of(request: Request, owner: str, body_hash: str) -> Attempt:
         project=owner,
         path=request.scope["path"].removeprefix(prefix),
         body_hash=body_hash,
-        repeat=retries.isdecimal() and int(retries) > 0,
+        repeat=retries.isdecimal() and bool(retries.strip("0")),
         idempotency_key=request.headers.get("idempotency-key"),
     )
 

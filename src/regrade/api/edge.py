@@ -18,6 +18,7 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 logger = logging.getLogger(__name__)
 
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:@\[\]]+)(?::[0-9]{1,5})?")
 _API = re.compile(r"/(?:v1|openai)/")
 # These routes read their bodies in pieces and have limits of their own.
 _STREAMED = re.compile(r"/(?:v1|openai|openai/v1)/(?:files|uploads/[^/]+/parts)")
@@ -81,7 +82,8 @@ class Edge:
                 await internal_error(scope)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> RegradeError | None:
-        host = headers.get("host", "").lower()
+        hosts = headers.getlist("host")
+        host = hosts[0].lower() if len(hosts) == 1 else ""
         if _host(host) not in self._hosts and self._without_keys():
             # A page that resolves its own name to 127.0.0.1 would otherwise speak to this server as its owner.
             return ForbiddenError(
@@ -101,7 +103,7 @@ class Edge:
 
     def _crosses_origins(self, scope: Scope, headers: Headers, host: str) -> bool:
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin.lower()).netloc not in {host, self._public} - {""}:
+        if origin is not None and origin.lower().partition("://")[2] not in {host, self._public} - {""}:
             return True
         if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
             return False
@@ -130,7 +132,6 @@ class Edge:
 
 
 def _host(authority: str) -> str:
-    """The host of `host:port`, where the host may be an IPv6 address in brackets."""
-    if authority.startswith("["):
-        return authority.partition("]")[0] + "]"
-    return authority.partition(":")[0]
+    """The host of `host:port`, where the host may be an IPv6 address in brackets; empty where it is none."""
+    match = _AUTHORITY.fullmatch(authority)
+    return match[1] if match else ""
