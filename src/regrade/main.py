@@ -25,13 +25,16 @@ from regrade.inference.client import Models as ModelClient
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
 from regrade.ports import ModelPort
+from regrade.services.chat_completions import ChatCompletions
 from regrade.services.creations import Creations
+from regrade.services.embeddings import Embeddings
 from regrade.services.evals import Evals
 from regrade.services.files import Files
 from regrade.services.graders import Graders
 from regrade.services.keys import Keys
 from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
+from regrade.services.responses import Responses
 from regrade.services.runs import Runs
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings
@@ -45,6 +48,7 @@ from regrade.store.keys import SqlKeys
 from regrade.store.output_items import SqlOutputItems
 from regrade.store.runs import SqlRuns
 from regrade.store.schema import upgrade
+from regrade.store.stored_objects import SqlStoredObjects
 from regrade.store.uploads import SqlUploads
 from regrade.supervisor import Supervisor
 from regrade.system import SystemClock, SystemIds
@@ -72,6 +76,7 @@ class Outside:
     uploads: SqlUploads
     keys: SqlKeys
     creations: SqlCreations
+    stored_objects: SqlStoredObjects
 
     def close(self) -> None:
         """Give everything back."""
@@ -103,6 +108,7 @@ def open_outside(settings: Settings) -> Outside:
         uploads=SqlUploads(database),
         keys=SqlKeys(database),
         creations=SqlCreations(database),
+        stored_objects=SqlStoredObjects(database),
     )
 
 
@@ -158,6 +164,9 @@ def build_services(world: Outside, queue: engine.DbosQueue, models: ModelPort, p
         ),
         graders=Graders(),
         models=Models(models),
+        chat_completions=ChatCompletions(models, world.stored_objects, ids, clock),
+        responses=Responses(models, world.stored_objects, ids, clock),
+        embeddings=Embeddings(models),
         keys=Keys(world.keys, clock, ids),
         creations=Creations(world.creations, clock),
     )

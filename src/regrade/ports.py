@@ -130,7 +130,7 @@ class ModelCall:
     repetition: int = 0
     """Tells equal requests apart that are asked again on purpose; part of the cache's key."""
     persist: bool = True
-    """Try again, and wait for an endpoint that is down. False for callers whose own client does both."""
+    """Try again, wait for an endpoint that is down, use the cache. False for callers who want an answer of now."""
     lenient: bool = False
     """Leave out sampling parameters that the model says it does not take, such as temperature."""
     deadline_s: float | None = None

@@ -14,7 +14,20 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from regrade import __version__
-from regrade.api import evals, files, graders, health, http, models, output_items, runs, uploads
+from regrade.api import (
+    chat_completions,
+    embeddings,
+    evals,
+    files,
+    graders,
+    health,
+    http,
+    models,
+    output_items,
+    responses,
+    runs,
+    uploads,
+)
 from regrade.api.context import Services, project
 from regrade.api.edge import Edge, EdgeOptions
 from regrade.api.openapi import ERRORS, PREFIXES, describe
@@ -85,6 +98,9 @@ def build_api(services: Services) -> FastAPI:
         exception_handlers={**_HANDLERS, Exception: http.answer_internal_error},
     )
     api.state.services = services
-    for resource in (evals, runs, output_items, files, uploads, graders, models):
+    for resource in (
+        *(evals, runs, output_items, files, uploads, graders, models),
+        *(chat_completions, responses, embeddings),
+    ):
         api.include_router(resource.router)
     return api

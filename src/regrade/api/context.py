@@ -10,13 +10,16 @@ from starlette.requests import Request
 from regrade.api.auth import candidates, refusal
 from regrade.api.http import body_of
 from regrade.core.entities import DEFAULT_PROJECT
+from regrade.services.chat_completions import ChatCompletions
 from regrade.services.creations import Attempt, Creations
+from regrade.services.embeddings import Embeddings
 from regrade.services.evals import Evals
 from regrade.services.files import Files
 from regrade.services.graders import Graders
 from regrade.services.keys import Keys
 from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
+from regrade.services.responses import Responses
 from regrade.services.runs import Runs
 from regrade.services.uploads import Uploads
 
@@ -32,6 +35,9 @@ class Services:
     uploads: Uploads
     graders: Graders
     models: Models
+    chat_completions: ChatCompletions
+    responses: Responses
+    embeddings: Embeddings
     keys: Keys
     creations: Creations
 

@@ -32,11 +32,15 @@ STATUS_OF: Mapping[type[errors.RegradeError], int] = MappingProxyType(
     }
 )
 
+_OF_UPSTREAMS = frozenset({400, 404, 408, 413, 415, 422, 429, 500, 503, 504, 529})
+"""Statuses of model endpoints that mean the same to our client; others, as of a refused key, are not its doing."""
+
 AZURE_PREFIX = "/openai/"
 REQUEST_ID = "regrade.request_id"
 """Where in the scope the edge leaves the id of the request."""
 
 _JSON = "application/json"
+_KINDS = {429: "requests"}
 _PARSED_ON_THE_LOOP = 64 * 1024  # larger bodies are parsed in a thread, so that nobody waits for them
 
 
@@ -59,10 +63,17 @@ def json_response(content: JsonValue | bytes, status: int = 200) -> Response:
 
 def error_response(scope: Scope, error: errors.RegradeError) -> Response:
     """The error in the form that clients of this prefix read."""
-    kind = next((kind for kind in type(error).__mro__ if kind in STATUS_OF), None)
-    status = STATUS_OF[kind] if kind else 500
     headers = {"www-authenticate": "Bearer"} if isinstance(error, errors.AuthenticationError) else None
-    return _error(scope, status, error.message, error.param, error.code, headers)
+    return _error(scope, _status(error), error.message, error.param, error.code, headers)
+
+
+def _status(error: errors.RegradeError) -> int:
+    if isinstance(error, errors.ModelError):
+        if error.status is None and error.code == "timeout":
+            return 504
+        return error.status if error.status in _OF_UPSTREAMS else 502
+    kind = next((kind for kind in type(error).__mro__ if kind in STATUS_OF), None)
+    return STATUS_OF[kind] if kind else 500
 
 
 def internal_error(scope: Scope) -> Response:
@@ -164,6 +175,6 @@ def _error(
             "inner_error": {},
         }
     else:
-        kind = "server_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004
+        kind = _KINDS.get(status) or ("server_error" if status >= 500 else "invalid_request_error")  # noqa: PLR2004
         detail = {"message": message, "type": kind, "param": param, "code": code}
     return Response(dumps({"error": detail}), status, headers, _JSON)

@@ -37,6 +37,12 @@ def answers(model: type[BaseModel], status: int = 200, description: str = "Succe
     return {status: {"model": model, "description": description}}
 
 
+def streams(model: type[BaseModel]) -> dict[int | str, Any]:
+    """As `answers`, for a route that with `stream` answers the same in events."""
+    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {200: {"model": model, "description": "Success; with `stream`, its events.", "content": events}}
+
+
 def describe(app: FastAPI, version: str) -> JsonObject:
     """The document of the API's routes, for each of its prefixes."""
     found = get_openapi(

@@ -1,0 +1,38 @@
+"""/embeddings."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from regrade.api.context import CurrentServices
+from regrade.api.http import Document
+from regrade.api.openapi import answers, takes
+from regrade.api.streaming import answer
+from regrade.types.embeddings import CreateDeployedEmbedding, CreateEmbedding, EmbeddingList
+
+router = APIRouter(tags=["Embeddings"])
+
+
+@router.post(
+    "/embeddings",
+    operation_id="createEmbedding",
+    responses=answers(EmbeddingList),
+    openapi_extra=takes(CreateEmbedding),
+)
+async def create_embedding(request: Request, services: CurrentServices, document: Document) -> Response:
+    """Ask a model for the embedding of each text."""
+    return await answer(request, services.embeddings.create(document))
+
+
+# Azure's clients name the model in the URL.
+@router.post(
+    "/deployments/{deployment:path}/embeddings",
+    operation_id="createDeployedEmbedding",
+    responses=answers(EmbeddingList),
+    openapi_extra=takes(CreateDeployedEmbedding),
+)
+async def create_deployed_embedding(
+    request: Request, services: CurrentServices, deployment: str, document: Document
+) -> Response:
+    """Ask the model that is deployed under this name for the embedding of each text."""
+    return await answer(request, services.embeddings.create({**document, "model": deployment}))

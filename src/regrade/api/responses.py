@@ -1,0 +1,70 @@
+"""/responses."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from regrade.api.context import CurrentProject, CurrentServices
+from regrade.api.http import Document
+from regrade.api.openapi import answers, streams, takes
+from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order
+from regrade.api.stored_objects import list_response
+from regrade.api.streaming import answer, stream
+from regrade.core.entities import PageRequest
+from regrade.types.responses import CreateResponse, InputItemList, ResponseDeleted
+from regrade.types.responses import Response as ResponseAnswer
+
+router = APIRouter(tags=["Responses"])
+
+
+@router.post(
+    "/responses",
+    operation_id="createResponse",
+    responses=streams(ResponseAnswer),
+    openapi_extra=takes(CreateResponse),
+)
+async def create_response(
+    request: Request, services: CurrentServices, project: CurrentProject, document: Document
+) -> Response:
+    """Ask a model."""
+    if document.get("stream"):
+        return await stream(request, services.responses.stream(project, document))
+    return await answer(request, services.responses.create(project, document))
+
+
+@router.get("/responses/{response_id}", operation_id="getResponse", responses=answers(ResponseAnswer))
+async def retrieve_response(
+    request: Request, services: CurrentServices, project: CurrentProject, response_id: str
+) -> Response:
+    """Retrieve a stored response."""
+    return await answer(request, services.responses.get(project, response_id))
+
+
+@router.delete("/responses/{response_id}", operation_id="deleteResponse", responses=answers(ResponseDeleted))
+async def delete_response(
+    request: Request, services: CurrentServices, project: CurrentProject, response_id: str
+) -> Response:
+    """Delete a stored response."""
+    return await answer(request, services.responses.delete(project, response_id))
+
+
+@router.post("/responses/{response_id}/cancel", operation_id="cancelResponse", responses=answers(ResponseAnswer))
+async def cancel_response(
+    request: Request, services: CurrentServices, project: CurrentProject, response_id: str
+) -> Response:
+    """Cancel a response that runs in the background."""
+    return await answer(request, services.responses.cancel(project, response_id))
+
+
+@router.get("/responses/{response_id}/input_items", operation_id="listInputItems", responses=answers(InputItemList))
+def list_input_items(
+    services: CurrentServices,
+    project: CurrentProject,
+    response_id: str,
+    after: After = None,
+    limit: Limit = DEFAULT_LIMIT,
+    order: Order = "desc",
+) -> Response:
+    """List what a stored response answered, with all that it went on from."""
+    page = PageRequest(limit=limit, after=after, order=order)
+    return list_response(services.responses.input_items(project, response_id, page))
