@@ -11,6 +11,7 @@ from regrade.cli.demo import demo
 from regrade.cli.doctor import doctor
 from regrade.cli.import_ import app as imports
 from regrade.cli.keys import app as keys
+from regrade.cli.models import app as models
 from regrade.cli.run import run
 from regrade.cli.serve import serve
 from regrade.core.errors import RegradeError
@@ -27,6 +28,7 @@ app.command()(run)
 app.command()(demo)
 app.command()(doctor)
 app.add_typer(keys, name="keys")
+app.add_typer(models, name="models")
 app.add_typer(imports, name="import")
 
 

@@ -49,13 +49,21 @@ class Models:
         self._version = -1
         self._by_name: dict[str, Lane] = {}
         self._before: dict[str, Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: Lanes | None = None
         self._exchange: Exchange | None = None
 
     async def start(self) -> None:
         """Open the one session."""
+        self._loop = asyncio.get_running_loop()
         self._lanes = Lanes(self._policy, self._clock, self._share, asyncio.get_running_loop().time)
         self._exchange = Exchange(self._clock, self._policy.connect_timeout_s)
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that `ask` and `stream` belong to."""
+        if self._loop is None:
+            raise RuntimeError("Models.start() has not been awaited")
+        return self._loop
 
     async def close(self) -> None:
         """Close every connection; calls under way end with an error."""
@@ -102,7 +110,7 @@ class Models:
         """The answer, after retries. Raises ModelError, in the upstream's own words, where there is none."""
         effort = await self._effort(call)
         started = asyncio.get_running_loop().time()
-        key = self._cache.key(effort) if self._cache is not None else None
+        key = self._cache.key(effort) if self._cache is not None and call.persist else None
         if self._cache is not None and key is not None:
             stored = await asyncio.to_thread(self._cache.get, key)
             if stored is not None:
