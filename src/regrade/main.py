@@ -24,7 +24,7 @@ from regrade.inference.cache import ResponseCache
 from regrade.inference.client import Models as ModelClient
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
-from regrade.ports import ModelPort
+from regrade.inference.threads import ModelsFromThreads
 from regrade.services.chat_completions import ChatCompletions
 from regrade.services.creations import Creations
 from regrade.services.embeddings import Embeddings
@@ -35,6 +35,7 @@ from regrade.services.keys import Keys
 from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
 from regrade.services.responses import Responses
+from regrade.services.run_definitions import RunDefinitions
 from regrade.services.runs import Runs
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings
@@ -135,13 +136,13 @@ def open_models(
     )
 
 
-def build_services(world: Outside, queue: engine.DbosQueue, models: ModelPort, public_url: str) -> Services:
+def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient, public_url: str) -> Services:
     """The services of a server."""
     clock, ids = world.clock, world.ids
     runs = Runs(
         evals=world.evals,
         runs=world.runs,
-        files=world.files,
+        definitions=RunDefinitions(world.files, world.blobs, models, clock),
         blobs=world.blobs,
         engine=queue,
         ids=ids,
@@ -162,7 +163,7 @@ def build_services(world: Outside, queue: engine.DbosQueue, models: ModelPort, p
             max_bytes=world.settings.max_upload_bytes,
             max_part_bytes=world.settings.max_part_bytes,
         ),
-        graders=Graders(),
+        graders=Graders(ModelsFromThreads(models)),
         models=Models(models),
         chat_completions=ChatCompletions(models, world.stored_objects, ids, clock),
         responses=Responses(models, world.stored_objects, ids, clock),

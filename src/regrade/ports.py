@@ -350,7 +350,7 @@ class OutputItemStore(Protocol):
 class StoredObjectStore(Protocol):
     """Chat completions and responses that were kept, each in one project."""
 
-    def add(self, stored: StoredObject) -> None: ...
+    def add(self, stored: StoredObject, creation: Creation | None) -> None: ...
 
     def add_new(self, objects: Sequence[StoredObject]) -> int:
         """Store those whose ids are new to their project, in one commit; how many those were."""

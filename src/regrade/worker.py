@@ -14,13 +14,20 @@ import uvloop
 
 from regrade import engine
 from regrade.core.jsontext import loads
-from regrade.main import Outside, configure_logging, open_outside
+from regrade.main import Outside, configure_logging, open_models, open_outside
 from regrade.services.files import Files
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings, load
 from regrade.supervisor import READY_LINE
-from regrade.workflows.eval_run import EvalRuns
-from regrade.workflows.upkeep import Chore, forget_ended_workflows, repeat, start_waiting_runs, sweep_runs
+from regrade.workflows.eval_run import EvalRuns, Ports
+from regrade.workflows.upkeep import (
+    Chore,
+    drop_secrets,
+    forget_ended_workflows,
+    repeat,
+    start_waiting_runs,
+    sweep_runs,
+)
 
 _AT_ONCE = 4
 """Chunks at a time: they take turns, so a short run does not wait for a long one."""
@@ -54,15 +61,20 @@ async def work(settings: Settings, slot: int, count: int) -> None:
     with closing(open_outside(settings)) as world:
         workflow_engine = engine.sqlite_engine(world.engine_path)
         queue = engine.DbosQueue(workflow_engine)
-        eval_runs = EvalRuns(
+        models = open_models(settings, world.clock, share=1 / count)
+        await models.start()
+        ports = Ports(
             evals=world.evals,
             runs=world.runs,
             chunks=world.chunks,
+            files=world.files,
+            stored_objects=world.stored_objects,
             blobs=world.blobs,
             engine=queue,
+            models=models,
             clock=world.clock,
-            max_row_bytes=settings.max_row_bytes,
         )
+        eval_runs = EvalRuns(ports, max_row_bytes=settings.max_row_bytes)
         executors = [f"worker-{each}" for each in range(count)]
         await engine.launch(
             workflow_engine, executor=executors[slot], at_once=_AT_ONCE, run=eval_runs.run, chunk=eval_runs.chunk
@@ -84,6 +96,7 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
         Chore(name="forget ended workflows", do=lambda: forget_ended_workflows(queue, world.clock)),
         Chore(name="start waiting runs", do=lambda: start_waiting_runs(world.runs, queue)),
         Chore(name="remove what deleted runs left", do=lambda: sweep_runs(world.runs, world.blobs, world.clock)),
+        Chore(name="drop the secrets of ended runs", do=lambda: drop_secrets(world.runs, world.blobs)),
         Chore(name="remove deleted and expired files", do=files.sweep),
         Chore(name="remove ended uploads", do=uploads.sweep),
     ]

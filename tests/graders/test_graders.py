@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from endpoints import no_models
 from regrade.core.criteria import normalise
 from regrade.core.errors import InvalidError
-from regrade.graders.build import build, missing
+from regrade.graders.build import build, check
 from regrade.ports import Row
 
+MODELS = no_models()
 CHECK = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "{{item.ref}}", "operation": "eq"}
 ALIKE = {
     "type": "text_similarity",
@@ -24,7 +26,7 @@ PYTHON = {"type": "python", "source": "def grade(sample, item): return 1.0"}
 
 
 def grade(document, item=None, sample=None):
-    return asyncio.run(build(normalise(document)).grade(Row(item or {}, sample or {})))
+    return asyncio.run(build(normalise(document), MODELS).grade(Row(item or {}, sample or {})))
 
 
 def compare(operation, text, reference):
@@ -129,24 +131,22 @@ def test_a_formula_without_a_value_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("document", "reason"),
+    ("document", "path", "reason"),
     [
-        (SCORE, "asks the model 'gpt-4o', but this server has no model endpoints"),
-        (LABEL, "asks the model 'gpt-4o', but this server has no model endpoints"),
-        (PYTHON, "this server has no sandbox"),
-        (ALIKE | {"evaluation_metric": "cosine"}, "asks an embedding model"),
-        ({"type": "multi", "graders": {"a": CHECK, "b": PYTHON}, "calculate_output": "a"}, "no sandbox"),
+        (SCORE, ".model", "gpt-4o"),
+        (LABEL, ".model", "gpt-4o"),
+        (PYTHON, "", "this server has no sandbox"),
+        (ALIKE | {"evaluation_metric": "cosine"}, "", "text-embedding-3-large"),
+        ({"type": "multi", "graders": {"a": CHECK, "b": PYTHON}, "calculate_output": "a"}, ".graders.b", "sandbox"),
     ],
 )
-def test_what_this_server_lacks_is_said_before_any_row_is_graded(document, reason):
-    criterion = normalise(document)
-    assert reason in missing(criterion)
+def test_what_this_server_lacks_is_said_before_any_row_is_graded(document, path, reason):
     with pytest.raises(InvalidError, match=reason) as caught:
-        build(criterion, at="testing_criteria[3]")
-    assert caught.value.param == "testing_criteria[3]"
+        check(normalise(document), MODELS, at="testing_criteria[3]")
+    assert caught.value.param == f"testing_criteria[3]{path}"
 
 
 @pytest.mark.parametrize("document", [CHECK, ALIKE, multi("exact")])
 def test_graders_without_a_model_lack_nothing(document):
-    assert missing(normalise(document)) is None
-    assert build(normalise(document)).type == document["type"]
+    check(normalise(document), MODELS, at="grader")
+    assert build(normalise(document), MODELS).type == document["type"]

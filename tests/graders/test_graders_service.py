@@ -2,6 +2,7 @@
 
 import pytest
 
+from endpoints import no_models
 from regrade.core.errors import InvalidError
 from regrade.services.graders import Graders
 
@@ -31,7 +32,7 @@ NO_ERRORS = {
 
 
 def run(grader, sample="x", **body):
-    return Graders().run({"grader": grader, "model_sample": sample, **body})
+    return Graders(no_models()).run({"grader": grader, "model_sample": sample, **body})
 
 
 def test_a_reward_comes_with_every_key_that_the_api_lists():
@@ -90,17 +91,19 @@ def test_a_formula_that_does_not_parse_is_reported_by_run_and_refused_by_validat
     assert answer["metadata"]["errors"] == NO_ERRORS | {"formula_parse_error": True}
     assert (answer["metadata"]["name"], answer["metadata"]["type"]) == ("m", "multi")
     with pytest.raises(InvalidError, match="no grader called 'b'") as caught:
-        Graders().validate({"grader": grader})
+        Graders(no_models()).validate({"grader": grader})
     assert caught.value.param == "grader.calculate_output"
 
 
 def test_a_valid_grader_comes_back_as_understood():
-    assert Graders().validate({"grader": CHECK | {"operation": "neq"}}) == {"grader": CHECK | {"operation": "ne"}}
+    assert Graders(no_models()).validate({"grader": CHECK | {"operation": "neq"}}) == {
+        "grader": CHECK | {"operation": "ne"}
+    }
 
 
 def test_a_grader_that_this_server_cannot_run_is_still_a_valid_one():
     python = {"type": "python", "name": "p", "source": "def grade(sample, item): return 1.0"}
-    assert Graders().validate({"grader": python}) == {"grader": python}
+    assert Graders(no_models()).validate({"grader": python}) == {"grader": python}
     with pytest.raises(InvalidError, match="no sandbox") as caught:
         run(python)
     assert caught.value.param == "grader"
@@ -119,5 +122,5 @@ def test_a_grader_that_this_server_cannot_run_is_still_a_valid_one():
 )
 def test_a_wrong_body_is_refused_with_the_path(body, param):
     with pytest.raises(InvalidError) as caught:
-        Graders().run(body)
+        Graders(no_models()).run(body)
     assert caught.value.param == param

@@ -131,10 +131,19 @@ def test_a_file_of_another_purpose_is_refused(client, exact):
     assert refused.value.code == "invalid_file_purpose"
 
 
-def test_what_needs_a_model_is_refused_and_the_message_says_what_is_missing(client, exact):
-    source = inline_source([row(0, right=True)]) | {"type": "completions", "model": "gpt-4o"}
-    with pytest.raises(openai.BadRequestError, match="no model endpoints"):
+def test_an_unknown_model_is_refused(client, exact):
+    asked = {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}
+    source = inline_source([row(0, right=True)]) | {"type": "completions", "model": "gpt-4o", "input_messages": asked}
+    with pytest.raises(openai.BadRequestError, match="gpt-4o") as refused:
         start(client, exact, source)
+    assert (refused.value.param, refused.value.code) == ("data_source.model", "model_not_found")
+
+
+def test_messages_without_a_model_are_refused(client, exact):
+    asked = {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}
+    with pytest.raises(openai.BadRequestError) as refused:
+        start(client, exact, inline_source([row(0, right=True)]) | {"type": "completions", "input_messages": asked})
+    assert refused.value.param == "data_source.model"
 
 
 def test_inline_content_is_answered_as_it_came(client, loose):

@@ -69,7 +69,9 @@ class Progress:
         ]
 
     def plan(self):
-        return self.chunks.plan(self.run, self.planned, tally=Tally.empty(["exact-1"]).as_json(), now=NOW)
+        return self.chunks.plan(
+            self.run, self.planned, source_blob="files/a", tally=Tally.empty(["exact-1"]).as_json(), now=NOW
+        )
 
     def write(self, claim, statuses, *, done=False):
         """Commit rows from the first undone one of the claimed chunk on."""

@@ -55,12 +55,12 @@ def chosen(store, kind="response", project="default", now=NOW, **source):
 
 def test_what_was_added_is_read_back_whole(store):
     one = stored("resp_1", metadata={"b": "2", "a": "1"}, expires_at=NOW + 5, upstream_id="up", status="queued")
-    store.add(one)
+    store.add(one, None)
     assert store.get("default", "response", "resp_1", now=NOW) == one
 
 
 def test_another_project_and_another_kind_see_nothing(store):
-    store.add(stored("resp_1"))
+    store.add(stored("resp_1"), None)
     assert store.get("other", "response", "resp_1", now=NOW) is None
     assert store.get("default", "chat", "resp_1", now=NOW) is None
     assert chosen(store, project="other") == []
@@ -95,16 +95,16 @@ def test_pages_follow_each_other_in_the_order_of_creation_and_past_deleted_ones(
 
 
 def test_a_cursor_of_another_project_is_refused(store):
-    store.add(stored("resp_1", project="other"))
+    store.add(stored("resp_1", project="other"), None)
     with pytest.raises(InvalidError) as refused:
         store.page("default", "response", PageRequest(after="resp_1"), StoredFilter(), now=NOW)
     assert refused.value.param == "after"
 
 
 def test_every_filter_must_hold(store):
-    store.add(stored("resp_1", metadata={"usecase": "chat", "version": "1"}))
-    store.add(stored("resp_2", metadata={"usecase": "chat", "version": "2"}, at=NOW + 1))
-    store.add(stored("resp_3", metadata={"usecase": "chat"}, at=NOW + 2, model_answered="model-2"))
+    store.add(stored("resp_1", metadata={"usecase": "chat", "version": "1"}), None)
+    store.add(stored("resp_2", metadata={"usecase": "chat", "version": "2"}, at=NOW + 1), None)
+    store.add(stored("resp_3", metadata={"usecase": "chat"}, at=NOW + 2, model_answered="model-2"), None)
     assert chosen(store, metadata={"usecase": "chat"}) == ["resp_3", "resp_2", "resp_1"]
     assert chosen(store, metadata={"usecase": "chat", "version": 2}) == ["resp_2"]
     assert chosen(store, model="alias") == ["resp_3", "resp_2", "resp_1"]
@@ -114,7 +114,7 @@ def test_every_filter_must_hold(store):
 
 
 def test_a_run_cannot_widen_what_its_eval_selects(store):
-    store.add(stored("resp_1", metadata={"usecase": "a"}))
+    store.add(stored("resp_1", metadata={"usecase": "a"}), None)
     wanted = filter_of({"metadata": {"usecase": "a"}}, {"usecase": "b"})
     assert list(store.select("default", "response", wanted, now=NOW)) == []
 
@@ -135,29 +135,29 @@ def test_a_run_cannot_widen_what_its_eval_selects(store):
     ],
 )
 def test_filters_of_what_was_asked_take_what_fits_and_nothing_else(store, request_, answer, source):
-    store.add(stored("resp_fits", request=request_, answer=answer))
-    store.add(stored("resp_other", request={"tools": [{"type": "function", "name": "mcp"}]}, at=NOW + 1))
+    store.add(stored("resp_fits", request=request_, answer=answer), None)
+    store.add(stored("resp_other", request={"tools": [{"type": "function", "name": "mcp"}]}, at=NOW + 1), None)
     assert chosen(store, **source, limit=1) == ["resp_fits"]
 
 
 def test_a_response_without_an_answer_is_no_row(store):
     for status in ("completed", "incomplete", "failed", "queued", "in_progress", "cancelled"):
-        store.add(stored(f"resp_{status}", status=status))
+        store.add(stored(f"resp_{status}", status=status), None)
     assert sorted(chosen(store)) == ["resp_completed", "resp_incomplete"]
 
 
 def test_a_selection_is_of_the_moment_at_which_it_began(store):
-    store.add(stored("resp_1"))
-    store.add(stored("resp_2", at=NOW + 1))
+    store.add(stored("resp_1"), None)
+    store.add(stored("resp_2", at=NOW + 1), None)
     selection = store.select("default", "response", StoredFilter(), now=NOW)
     first = next(selection)
     store.delete("default", "response", "resp_1", now=NOW)
-    store.add(stored("resp_0", at=NOW - 1))
+    store.add(stored("resp_0", at=NOW - 1), None)
     assert [first.id, *(each.id for each in selection)] == ["resp_2", "resp_1"]
 
 
 def test_new_metadata_is_what_filters_find(store):
-    store.add(stored("resp_1", metadata={"a": "1"}))
+    store.add(stored("resp_1", metadata={"a": "1"}), None)
     assert store.update_metadata("default", "response", "resp_1", {"b": "2"}, now=NOW)
     assert chosen(store, metadata={"a": "1"}) == []
     assert chosen(store, metadata={"b": "2"}) == ["resp_1"]
@@ -165,8 +165,8 @@ def test_new_metadata_is_what_filters_find(store):
 
 
 def test_what_is_deleted_or_expired_leaves_nothing_that_was_said(store, database):
-    store.add(stored("resp_1", metadata={"a": "1"}))
-    store.add(stored("resp_2", metadata={"a": "1"}, expires_at=NOW + 10))
+    store.add(stored("resp_1", metadata={"a": "1"}), None)
+    store.add(stored("resp_2", metadata={"a": "1"}, expires_at=NOW + 10), None)
     assert store.delete("default", "response", "resp_1", now=NOW)
     assert not store.delete("default", "response", "resp_1", now=NOW)
     assert chosen(store, now=NOW + 10) == []
@@ -179,7 +179,7 @@ def test_what_is_deleted_or_expired_leaves_nothing_that_was_said(store, database
 
 
 def test_an_answer_that_comes_later_replaces_the_one_before_unless_the_object_is_gone(store):
-    store.add(stored("resp_1", status="queued"))
+    store.add(stored("resp_1", status="queued"), None)
     done = stored("resp_1", status="completed", answer={"output": [1]})
     assert store.update_answer(done)
     assert store.get("default", "response", "resp_1", now=NOW) == done

@@ -110,7 +110,7 @@ class Site:
                 Chunk(run_number=run.number, k=k, first_row=k * sizes[0], rows=size, first_line=1, start=0, stop=1)
                 for k, size in enumerate(sizes)
             ]
-            assert world.chunks.plan(run, chunks, tally=empty, now=now)
+            assert world.chunks.plan(run, chunks, source_blob="files/a", tally=empty, now=now)
             if rows or not more:
                 self.grade(eval_, run, rows)
         return world.runs.find(run.id)

@@ -79,6 +79,10 @@ class Run:
     """The blob that the rows are read from: a file's, or the run's own inline content."""
     inline: bool = False
     """Whether `source_blob` is the run's own inline content, one row a line."""
+    has_secrets: bool = False
+    """Whether the blob of its secrets is still there."""
+    waiting: dict[str, int] = field(default_factory=dict)
+    """Endpoints that are down while its calls wait for them, and since when (Unix seconds)."""
     metadata: JsonObject
     extra: JsonObject = field(default_factory=dict)
     """Fields of the create that nobody here knows; answered as they came."""

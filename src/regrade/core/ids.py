@@ -52,6 +52,16 @@ def output_item_index(run_id: str, item_id: str) -> int | None:
     return index if output_item_id(run_id, index) == item_id else None
 
 
+def own_blob(run_id: str) -> str:
+    """The blob of a run's own rows: inline content, or what was selected from stored objects."""
+    return f"runs/{run_id}"
+
+
+def secrets_blob(run_id: str) -> str:
+    """The blob of a run's secrets, which goes when the run ends."""
+    return f"secrets/{run_id}"
+
+
 def item_key(run_number: int, index: int) -> int:
     """One 64-bit key for (run, row), so that a run's items lie together and in row order."""
     if index >= 2**32:

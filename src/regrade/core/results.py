@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from regrade.core.usage import UsageByModel
 from regrade.types.json import JsonObject
 
 ItemStatus = Literal["pass", "fail", "error"]
@@ -91,6 +92,8 @@ class Tally:
     """By criterion id, in the eval's order."""
     first_error: str | None = None
     """The message of one errored row, for a person to start from."""
+    usage: UsageByModel = field(default_factory=UsageByModel)
+    """What models were asked: the one under test, and graders'."""
 
     @classmethod
     def empty(cls, criteria: Iterable[str]) -> "Tally":
@@ -100,9 +103,9 @@ class Tally:
     @classmethod
     def from_json(cls, document: JsonObject) -> "Tally":
         """Read `as_json` back; `{}` is the tally of no rows over no criteria."""
-        fields = {**document, "criteria": document.get("criteria", {})}
-        criteria = {name: CriterionTally(**tally) for name, tally in fields.pop("criteria").items()}
-        return cls(**fields, criteria=criteria)
+        fields = {key: value for key, value in document.items() if key not in ("criteria", "usage")}
+        criteria = {name: CriterionTally(**tally) for name, tally in document.get("criteria", {}).items()}
+        return cls(**fields, criteria=criteria, usage=UsageByModel.from_json(document.get("usage", ())))
 
     @property
     def counts(self) -> Counts:
@@ -124,6 +127,7 @@ class Tally:
         self.failed += other.failed
         self.errored += other.errored
         self.first_error = self.first_error or other.first_error
+        self.usage.merge(other.usage)
         for name, tally in other.criteria.items():
             self.criteria.setdefault(name, CriterionTally()).merge(tally)
 
@@ -135,6 +139,7 @@ class Tally:
             "errored": self.errored,
             "first_error": self.first_error,
             "criteria": {name: tally.as_json() for name, tally in self.criteria.items()},
+            "usage": self.usage.as_json(),
         }
 
 

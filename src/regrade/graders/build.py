@@ -1,47 +1,53 @@
 """From a testing criterion in normal form to the grader that it describes."""
 
+from collections.abc import Iterator
+
 from regrade.core.errors import InvalidError
+from regrade.graders.cosine import CosineSimilarity, model_of
+from regrade.graders.judge import ModelJudge
 from regrade.graders.multi import Multi
 from regrade.graders.string_check import StringCheck
 from regrade.graders.text_similarity import TextSimilarity
-from regrade.ports import Grader
+from regrade.ports import Grader, ModelApi, ModelPort
 from regrade.types.json import JsonObject
 
 
-def build(criterion: JsonObject, *, at: str | None = None) -> Grader:
-    """Compile a criterion once for many rows; raises InvalidError, param `at`, where the server lacks its means."""
-    lacking = missing(criterion)
-    if lacking is not None:
-        raise InvalidError(lacking, param=at)
-    match criterion["type"]:
-        case "string_check":
-            return StringCheck(criterion)
-        case "text_similarity":
-            return TextSimilarity(criterion)
-        case _:
-            return Multi(criterion, {name: build(grader) for name, grader in criterion["graders"].items()})
-
-
-def missing(criterion: JsonObject) -> str | None:
-    """What this server lacks to grade by a criterion, as a sentence; None where it lacks nothing."""
-    name = criterion["name"]
+def build(criterion: JsonObject, models: ModelPort) -> Grader:
+    """Compile a criterion once for many rows; see `check` for what may be missing."""
     match criterion:
-        case {"type": "score_model" | "label_model" as kind, "model": model}:
-            return (
-                f"The {kind} grader '{name}' asks the model '{model}', but this server has no model endpoints: "
-                "use graders that need no model."
-            )
+        case {"type": "string_check"}:
+            return StringCheck(criterion)
         case {"type": "text_similarity", "evaluation_metric": "cosine"}:
-            return (
-                f"The text_similarity grader '{name}' uses the metric cosine, which asks an embedding model, but "
-                "this server has no model endpoints: use another metric."
-            )
-        case {"type": "python"}:
-            return (
-                f"The python grader '{name}' runs code, but this server has no sandbox for Python graders: "
-                "use other graders."
-            )
+            return CosineSimilarity(criterion, models)
+        case {"type": "text_similarity"}:
+            return TextSimilarity(criterion)
+        case {"type": "score_model" | "label_model"}:
+            return ModelJudge(criterion, models)
         case {"type": "multi", "graders": graders}:
-            return next(filter(None, map(missing, graders.values())), None)
+            return Multi(criterion, {name: build(grader, models) for name, grader in graders.items()})
         case _:
-            return None
+            raise InvalidError(_NO_SANDBOX.format(name=criterion["name"]))
+
+
+def check(criterion: JsonObject, models: ModelPort, *, at: str) -> None:
+    """Raise InvalidError where this server cannot grade by the criterion, which stands at the path `at`."""
+    if criterion["type"] == "python":
+        raise InvalidError(_NO_SANDBOX.format(name=criterion["name"]), param=at)
+    for api, model, path in asked_models(criterion, at):
+        models.check(model, api, {}, param=path)
+    for name, grader in (criterion.get("graders") or {}).items():
+        check(grader, models, at=f"{at}.graders.{name}")
+
+
+def asked_models(criterion: JsonObject, at: str) -> Iterator[tuple[ModelApi, str, str]]:
+    """(API, model, path of its name) of what the criterion itself asks."""
+    match criterion:
+        case {"type": "score_model" | "label_model", "model": model}:
+            yield "chat", model, f"{at}.model"
+        case {"type": "text_similarity", "evaluation_metric": "cosine"}:
+            yield "embeddings", model_of(criterion), at
+
+
+_NO_SANDBOX = (
+    "The python grader '{name}' runs code, but this server has no sandbox for Python graders: use other graders."
+)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from regrade.core.errors import RowError
 from regrade.core.formula import compile_formula
-from regrade.graders.outcome import errored
+from regrade.graders.outcome import errored, grade_all
 from regrade.ports import Grade, Grader, Row
 from regrade.types.json import JsonObject
 
@@ -16,12 +16,13 @@ class Multi:
 
     def __init__(self, criterion: JsonObject, graders: Mapping[str, Grader]) -> None:
         self._graders = graders
+        self.asks_models = any(grader.asks_models for grader in graders.values())
         self._formula = compile_formula(criterion["calculate_output"], graders)
         self._threshold: float = criterion["pass_threshold"]
 
     async def grade(self, row: Row) -> Grade:
         """See ports.Grader."""
-        grades = {name: await grader.grade(row) for name, grader in self._graders.items()}
+        grades = dict(zip(self._graders, await grade_all(self._graders.values(), row), strict=True))
         scores = {name: grade.score for name, grade in grades.items()}
         try:
             score = self._formula.value(scores)
@@ -31,4 +32,5 @@ class Multi:
             grade = Grade(score=score, passed=score >= self._threshold)
         grade.sub_scores = scores
         grade.sub_errors = [sub.error for sub in grades.values() if sub.error is not None]
+        grade.usage = [call for sub in grades.values() for call in sub.usage or ()]
         return grade

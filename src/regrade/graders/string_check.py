@@ -21,6 +21,7 @@ class StringCheck:
     """Scores 1 and passes where the comparison holds, else 0."""
 
     type = "string_check"
+    asks_models = False
 
     def __init__(self, criterion: JsonObject) -> None:
         self._input = compile_template(criterion["input"]).render

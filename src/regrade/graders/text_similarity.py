@@ -12,6 +12,7 @@ class TextSimilarity:
     """Passes where the score, from 0 to 1, is at least the threshold."""
 
     type = "text_similarity"
+    asks_models = False
 
     def __init__(self, criterion: JsonObject) -> None:
         self._input = compile_template(criterion["input"]).render

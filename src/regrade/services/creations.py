@@ -71,6 +71,16 @@ class Creations:
                 self._store.add(attempt.key_fingerprint, attempt.body_hash, now=now)
             return made
 
+    def earlier(self, attempt: Attempt) -> str | None:
+        """The id of what an earlier request has made, where this one says that it is a repeat."""
+        if attempt.idempotency_key is None and not attempt.repeat:
+            return None
+        return self._known(attempt, since=self._clock.now() - WINDOW_SECONDS)
+
+    def creation(self, attempt: Attempt) -> Creation:
+        """What a store remembers of the attempt, together with what it makes."""
+        return Creation(fingerprint=attempt.fingerprint, created_at=self._clock.now())
+
     def _known(self, attempt: Attempt, *, since: int) -> str | None:
         if attempt.idempotency_key is not None:
             if len(attempt.idempotency_key) > MAX_KEY_LENGTH:

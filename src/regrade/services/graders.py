@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import asdict
 
 from regrade.core import criteria, samples
 from regrade.core.formula import FormulaError
 from regrade.core.parsing import parse
-from regrade.graders.build import build
-from regrade.ports import Grade, GraderError, Row
+from regrade.core.usage import ModelUsage, UsageByModel
+from regrade.graders.build import build, check
+from regrade.ports import Grade, GraderError, ModelPort, Row
 from regrade.types.graders import RunGrader, ValidateGrader
 from regrade.types.json import JsonObject
 
@@ -35,6 +37,10 @@ _DETAILS = {
 class Graders:
     """Graders that belong to no eval."""
 
+    def __init__(self, models: ModelPort) -> None:
+        """`models` answers in whichever event loop it is asked."""
+        self._models = models
+
     def validate(self, body: JsonObject) -> JsonObject:
         """The grader as understood; raises InvalidError where its definition is wrong."""
         parse(ValidateGrader, body)
@@ -50,8 +56,9 @@ class Graders:
             grade = _not_graded("formula_parse_error", error.message)
             grader = body["grader"]
         else:
+            check(grader, self._models, at="grader")
             row = Row(body.get("item") or {}, samples.namespace(_completion(body["model_sample"])))
-            grade = asyncio.run(build(grader, at="grader").grade(row))
+            grade = asyncio.run(build(grader, self._models).grade(row))
         return _answer(grader, grade, time.perf_counter() - started)
 
 
@@ -68,6 +75,9 @@ def _completion(text: str) -> JsonObject:
 def _answer(grader: JsonObject, grade: Grade, seconds: float) -> JsonObject:
     errors = ([grade.error] if grade.error else []) + (grade.sub_errors or [])
     scores = grade.sub_scores or {}
+    usage = UsageByModel()
+    for model, counts in grade.usage or ():
+        usage.add(model, counts)
     return {
         "reward": grade.score,
         "metadata": {
@@ -77,12 +87,22 @@ def _answer(grader: JsonObject, grade: Grade, seconds: float) -> JsonObject:
             "error_messages": [error.message for error in errors],
             "execution_time": seconds,
             "scores": scores,
-            "token_usage": None,
-            "sampled_model_name": None,
+            "token_usage": _tokens(usage),
+            "sampled_model_name": next(iter(usage.models), None),
         },
         "sub_rewards": scores,
-        "model_grader_token_usage_per_model": {},
+        "model_grader_token_usage_per_model": usage.tokens_by_model(),
     }
+
+
+def _tokens(usage: UsageByModel) -> JsonObject | None:
+    """The tokens of all calls together; None where no model was asked."""
+    if not usage.models:
+        return None
+    total = ModelUsage()
+    for each in usage.models.values():
+        total.merge(each)
+    return {name: count for name, count in asdict(total).items() if name != "invocation_count"}
 
 
 def _errors(errors: list[GraderError]) -> JsonObject:

@@ -1,26 +1,24 @@
 """Runs: check one against its eval, start it, read how far it is, end it."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from regrade.core import metadata
 from regrade.core.entities import Creation, Eval, Page, PageRequest, Run, RunStatus
 from regrade.core.errors import InvalidError, NotFoundError, StateError
+from regrade.core.ids import own_blob, secrets_blob
 from regrade.core.item_schema import MAX_WORK, compile_item_schema
 from regrade.core.jsontext import dumps
 from regrade.core.parsing import parse, unknown_fields
 from regrade.core.results import Tally
-from regrade.graders.build import missing
-from regrade.ports import Blobs, Clock, Engine, EvalStore, FileStore, Ids, RunStore
+from regrade.ports import Blobs, Clock, Engine, EvalStore, Ids, RunStore
+from regrade.services.run_definitions import CONTENT, RunDefinitions
 from regrade.sources.jsonl import unwrap
 from regrade.types.json import JsonObject
-from regrade.types.runs import CreateRun, FileContentSource, FileIdSource, JsonlDataSource
+from regrade.types.runs import CreateRun, FileContentSource
 from regrade.types.runs import Run as RunAnswer
 
 logger = logging.getLogger(__name__)
-
-_SOURCE_PURPOSES = ("evals", "fine-tune", "user_data")
-_CONTENT = "content"
 
 
 class Runs:
@@ -31,7 +29,7 @@ class Runs:
         *,
         evals: EvalStore,
         runs: RunStore,
-        files: FileStore,
+        definitions: RunDefinitions,
         blobs: Blobs,
         engine: Engine,
         ids: Ids,
@@ -40,7 +38,7 @@ class Runs:
     ) -> None:
         self._evals = evals
         self._runs = runs
-        self._files = files
+        self._definitions = definitions
         self._blobs = blobs
         self._engine = engine
         self._ids = ids
@@ -51,19 +49,15 @@ class Runs:
         """Check a new run against its eval, store it queued, and ask for it to be executed."""
         eval_ = self._eval(project, eval_id)
         request = parse(CreateRun, document)
-        refuse_what_needs_more(eval_, request)
-        run_id = self._ids.new("run")
-        source = request.data_source.source
-        inline = isinstance(source, FileContentSource)
         given = metadata.checked(request.metadata)
-        if isinstance(source, FileContentSource):
-            blob = self._keep_inline(eval_, run_id, document["data_source"]["source"][_CONTENT])
-        elif isinstance(source, FileIdSource):
-            blob = self._file_blob(project, source.id)
-        else:
-            raise InvalidError(
-                f"A source of type '{source.type}' cannot be read here.", param="data_source.source.type"
-            )
+        definition = self._definitions.check(project, eval_, request, document)
+        run_id = self._ids.new("run")
+        inline = isinstance(request.data_source.source, FileContentSource)
+        blob = definition.file_blob
+        if inline:
+            blob = self._keep_inline(eval_, run_id, document["data_source"]["source"][CONTENT])
+        if definition.secrets:
+            self._keep(secrets_blob(run_id), [dumps(definition.secrets)])
         run = self._runs.add(
             Run(
                 id=run_id,
@@ -71,11 +65,12 @@ class Runs:
                 project=project,
                 name=request.name or "",
                 status="queued",
-                model=getattr(request.data_source, "model", None),
+                model=definition.model,
                 created_at=self._clock.now(),
-                data_source=_without_content(document["data_source"]),
+                data_source=definition.data_source,
                 source_blob=blob,
                 inline=inline,
+                has_secrets=bool(definition.secrets),
                 metadata=given,
                 extra=unknown_fields(request, RunAnswer),
             ),
@@ -130,20 +125,6 @@ class Runs:
             raise NotFoundError(f"No eval found with id '{eval_id}'.", param="eval_id")
         return eval_
 
-    def _file_blob(self, project: str, file_id: str) -> str:
-        param = "data_source.source.id"
-        file = self._files.get(project, file_id, now=self._clock.now())
-        if file is None or file.blob is None:
-            raise InvalidError(f"No such File object: {file_id}.", param=param)
-        if file.purpose not in _SOURCE_PURPOSES:
-            raise InvalidError(
-                f"File '{file_id}' has the purpose '{file.purpose}'; a run reads files with one of these: "
-                f"{', '.join(_SOURCE_PURPOSES)}.",
-                param=param,
-                code="invalid_file_purpose",
-            )
-        return file.blob
-
     def _keep_inline(self, eval_: Eval, run_id: str, rows: Sequence[JsonObject]) -> str:
         """Check inline rows and keep them as a blob with one row a line; the answer is made from it."""
         schema = compile_item_schema(eval_.data_source_config)
@@ -162,15 +143,18 @@ class Runs:
             if problem is not None:
                 path, reason = problem
                 raise InvalidError(f"'{path}' does not match the eval's item schema: {reason}.", param=path)
-        key = f"runs/{run_id}"
+        key = own_blob(run_id)
+        self._keep(key, ((b"\n" if index else b"") + dumps(row) for index, row in enumerate(rows)))
+        return key
+
+    def _keep(self, key: str, pieces: Iterable[bytes]) -> None:
         writer = self._blobs.writer(key)
         try:
-            for index, row in enumerate(rows):
-                writer.write((b"\n" if index else b"") + dumps(row))
+            for piece in pieces:
+                writer.write(piece)
             writer.commit()
         finally:
             writer.abort()
-        return key
 
     def _start(self, run: Run) -> None:
         try:
@@ -223,6 +207,7 @@ class RunView:
             ]
             if ended
             else [],
+            **({"waiting": run.waiting} if run.waiting else {}),
             "error": run.error,
             "metadata": run.metadata,
             **run.extra,
@@ -241,24 +226,3 @@ class RunView:
         for piece in self._blobs.pieces(self.run.source_blob):
             yield piece.replace(b"\n", b",")  # JSON text has no newlines of its own
         yield b"]" + end
-
-
-def refuse_what_needs_more(eval_: Eval, request: CreateRun) -> None:
-    """Refuse what this server has no means for, saying what is missing. Raises InvalidError."""
-    data_source = request.data_source
-    if not isinstance(data_source, JsonlDataSource):
-        raise InvalidError(
-            f"A data source of type '{data_source.type}' asks a model for samples, and this server has no model "
-            "endpoints. Record the samples in the rows and use a data source of type 'jsonl'.",
-            param="data_source.type",
-        )
-    for index, criterion in enumerate(eval_.testing_criteria):
-        lacking = missing(criterion)
-        if lacking is not None:
-            raise InvalidError(lacking, param=f"testing_criteria[{index}]")
-
-
-def _without_content(data_source: JsonObject) -> JsonObject:
-    """The data source to store and echo; `source` last, so that inline content can be written behind it."""
-    source = {key: value for key, value in data_source["source"].items() if key != _CONTENT}
-    return {**{key: value for key, value in data_source.items() if key != "source"}, "source": source}

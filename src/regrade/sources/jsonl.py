@@ -14,6 +14,7 @@ _SEGMENT_ROWS = 1000
 _SEGMENT_LINES = 100_000
 _CHUNKS_AIM = 500
 _MIN_CHUNK_ROWS = 2_000
+_MIN_SLOW_CHUNK_ROWS = 200
 _MAX_CHUNK_ROWS = 20_000
 
 
@@ -39,19 +40,26 @@ class _Segment:
 
 
 def cut(
-    source: BinaryIO, *, run_number: int, max_row_bytes: int, wanted: Callable[[], bool] = lambda: True
+    source: BinaryIO,
+    *,
+    run_number: int,
+    max_row_bytes: int,
+    slow: bool = False,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> list[Chunk] | None:
     """Read the source once and cut it into chunks of whole lines; memory does not grow with the rows.
 
-    None as soon as it is not `wanted` any more, which is asked again and again.
+    `slow` rows, which wait for models, go into smaller chunks. None as soon as the source is not `wanted` any more,
+    which is asked again and again.
     """
+    smallest = _MIN_SLOW_CHUNK_ROWS if slow else _MIN_CHUNK_ROWS
     segments = []
-    for segment in _segments(source, max_row_bytes):
+    for segment in _segments(source, max_row_bytes, min(smallest, _SEGMENT_ROWS)):
         if not wanted():
             return None
         segments.append(segment)
     rows = sum(segment.rows for segment in segments)
-    aim = min(max(-(-rows // _CHUNKS_AIM), _MIN_CHUNK_ROWS), _MAX_CHUNK_ROWS)
+    aim = min(max(-(-rows // _CHUNKS_AIM), smallest), _MAX_CHUNK_ROWS)
     chunks: list[Chunk] = []
     first_row = 0
     for group in _grouped(segments, aim):
@@ -86,7 +94,7 @@ def _grouped(segments: Iterable[_Segment], aim: int) -> Iterator[list[_Segment]]
         yield group
 
 
-def _segments(source: BinaryIO, max_row_bytes: int) -> Iterator[_Segment]:
+def _segments(source: BinaryIO, max_row_bytes: int, segment_rows: int) -> Iterator[_Segment]:
     start = position = _after_bom(source)
     line_number = first_line = 1
     rows = 0
@@ -95,7 +103,7 @@ def _segments(source: BinaryIO, max_row_bytes: int) -> Iterator[_Segment]:
         line_number += 1
         if line is None or not line.isspace():
             rows += 1
-        if rows == _SEGMENT_ROWS or line_number - first_line == _SEGMENT_LINES:
+        if rows == segment_rows or line_number - first_line == _SEGMENT_LINES:
             yield _Segment(start, position, first_line, rows)
             start, first_line, rows = position, line_number, 0
     if rows:

@@ -25,13 +25,18 @@ class SqlChunks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def plan(self, run: Run, planned: Sequence[Chunk], *, tally: JsonObject, now: int) -> bool:
+    def plan(self, run: Run, planned: Sequence[Chunk], *, source_blob: str, tally: JsonObject, now: int) -> bool:
         """Store the chunks with their empty tallies and set the run in progress."""
         with self._database.write() as connection:
             started = connection.execute(
                 runs.update()
                 .where(runs.c.number == run.number, runs.c.status == "queued")
-                .values(status="in_progress", started_at=now, row_count=sum(chunk.rows for chunk in planned))
+                .values(
+                    status="in_progress",
+                    started_at=now,
+                    source_blob=source_blob,
+                    row_count=sum(chunk.rows for chunk in planned),
+                )
             ).rowcount
             if started and planned:
                 empty = dumps(tally)
@@ -86,14 +91,25 @@ class SqlChunks:
             done = _done_rows(connection, chunk) if epoch > 1 else frozenset[int]()
             return ChunkClaim(chunk=chunk, epoch=epoch, done_rows=done, tally=loads(row["tally"]))
 
-    def flush(self, claim: ChunkClaim, items: Sequence[FinishedItem], tally: Tally, *, done: bool) -> bool:
+    def flush(
+        self,
+        claim: ChunkClaim,
+        items: Sequence[FinishedItem],
+        tally: Tally,
+        *,
+        done: bool,
+        waiting: dict[str, int] | None = None,
+    ) -> bool:
         """Commit results together with the chunk's new aggregates, if the claim still holds."""
         chunk = claim.chunk
         with self._database.write() as connection:
             held = connection.execute(
                 chunks.update()
                 .where(
-                    chunks.c.run_number == chunk.run_number, chunks.c.k == chunk.k, chunks.c.epoch == claim.epoch
+                    chunks.c.run_number == chunk.run_number,
+                    chunks.c.k == chunk.k,
+                    chunks.c.epoch == claim.epoch,
+                    chunks.c.done.is_(False),
                 )
                 .values(
                     passed=tally.passed,
@@ -101,6 +117,7 @@ class SqlChunks:
                     errored=tally.errored,
                     tally=dumps(tally.as_json()),
                     done=done,
+                    waiting=dumps(waiting) if waiting else None,
                 )
             ).rowcount
             if held:

@@ -1,6 +1,6 @@
 """Runs in SQL. What a run has counted is the sum over its chunks until it ends, and its own row after that."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from regrade.core.entities import Creation, Page, PageRequest, Run, RunStatus
 from regrade.core.errors import InvalidError
-from regrade.core.ids import item_key
+from regrade.core.ids import item_key, own_blob
 from regrade.core.jsontext import dumps, loads
-from regrade.core.results import Tally, merged
+from regrade.core.results import Counts, Tally, merged
 from regrade.store.creations import remember
 from regrade.store.database import Database
 from regrade.store.tables import chunks, evals, output_item_bodies, output_items, runs
@@ -39,6 +39,7 @@ class SqlRuns:
                     created_at=run.created_at,
                     source_blob=run.source_blob,
                     inline=run.inline,
+                    has_secrets=run.has_secrets,
                     data_source=dumps(run.data_source),
                     metadata=dumps(run.metadata),
                     extra=dumps(run.extra) if run.extra else None,
@@ -105,21 +106,32 @@ class SqlRuns:
         with self._database.read() as connection:
             return _runs(connection, connection.execute(query.order_by(runs.c.id)).mappings().all())
 
+    def ended_with_secrets(self, *, limit: int) -> list[Run]:
+        """Runs that have ended, deleted ones too, and still have their secrets."""
+        query = sa.select(runs).where(runs.c.has_secrets.is_(True), runs.c.status.not_in(ACTIVE)).limit(limit)
+        with self._database.read() as connection:
+            return _runs(connection, connection.execute(query).mappings().all())
+
+    def forget_secrets(self, run: Run) -> None:
+        """Note that the blob of the run's secrets is gone."""
+        with self._database.write() as connection:
+            connection.execute(runs.update().where(runs.c.number == run.number).values(has_secrets=False))
+
     def sweep(self, *, now: int, limit: int) -> list[str]:
-        """Remove up to `limit` items of deleted runs; a run whose last item went gives its inline blob back."""
-        gone = sa.select(runs.c.number, runs.c.source_blob, runs.c.inline).where(
+        """Remove up to `limit` items of deleted runs; a run whose last item went gives its own blob back."""
+        gone = sa.select(runs.c.number, runs.c.id, runs.c.source_blob).where(
             runs.c.deleted_at.is_not(None), runs.c.swept_at.is_(None)
         )
         blobs: list[str] = []
         with self._database.write() as connection:
-            for number, blob, inline in connection.execute(gone.limit(100)).all():
+            for number, run_id, blob in connection.execute(gone.limit(100)).all():
                 removed = _delete_items(connection, number, limit)
                 limit -= removed
                 if limit <= 0:
                     break
                 connection.execute(chunks.delete().where(chunks.c.run_number == number))
                 connection.execute(runs.update().where(runs.c.number == number).values(swept_at=now))
-                if inline and blob:
+                if blob == own_blob(run_id):
                     blobs.append(blob)
         return blobs
 
@@ -196,9 +208,30 @@ def _runs(connection: sa.Connection, rows: Iterable[sa.RowMapping]) -> list[Run]
         .group_by(chunks.c.run_number)
     ).all()
     counts = {
-        number: Tally(passed=passed, failed=failed, errored=errored) for number, passed, failed, errored in sums
+        number: Counts(passed=passed, failed=failed, errored=errored) for number, passed, failed, errored in sums
     }
-    return [replace(run, counts=counts[run.number].counts) if run.number in counts else run for run in found]
+    waiting = _waiting(connection, running)
+    return [
+        replace(run, counts=counts[run.number], waiting=waiting.get(run.number, {}))
+        if run.number in counts
+        else run
+        for run in found
+    ]
+
+
+def _waiting(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, dict[str, int]]:
+    """For each run the endpoints that its chunks wait for, and since when."""
+    rows = connection.execute(
+        sa.select(chunks.c.run_number, chunks.c.waiting).where(
+            chunks.c.run_number.in_(numbers), chunks.c.waiting.is_not(None)
+        )
+    ).all()
+    found: dict[int, dict[str, int]] = {}
+    for number, waiting in rows:
+        endpoints = found.setdefault(number, {})
+        for endpoint, since in loads(waiting).items():
+            endpoints[endpoint] = min(since, endpoints.get(endpoint, since))
+    return found
 
 
 def _run(row: sa.RowMapping) -> Run:
@@ -217,10 +250,12 @@ def _run(row: sa.RowMapping) -> Run:
         data_source=loads(row["data_source"]),
         source_blob=row["source_blob"],
         inline=row["inline"],
+        has_secrets=row["has_secrets"],
         metadata=loads(row["metadata"]),
         extra=loads(row["extra"]) if row["extra"] is not None else {},
         error=loads(row["error"]) if row["error"] is not None else None,
         rows=row["row_count"],
         counts=tally.counts,
         criteria=tally.criteria,
+        usage=tally.usage.as_json(),
     )

@@ -5,10 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from regrade.core.entities import Page, PageRequest, StoredKind, StoredObject
+from regrade.core.entities import Creation, Page, PageRequest, StoredKind, StoredObject
 from regrade.core.errors import InvalidError
 from regrade.core.jsontext import dumps, loads
 from regrade.core.stored_objects import FINISHED, StoredFilter, takes
+from regrade.store.creations import remember
 from regrade.store.database import Database
 from regrade.store.tables import stored_object_bodies, stored_object_metadata, stored_objects
 from regrade.types.json import JsonObject
@@ -29,10 +30,11 @@ class SqlStoredObjects:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, stored: StoredObject) -> None:
+    def add(self, stored: StoredObject, creation: Creation | None) -> None:
         """Store a new object."""
         with self._database.write() as connection:
             _insert(connection, stored)
+            remember(connection, creation, stored.id)
 
     def add_new(self, objects: Sequence[StoredObject]) -> int:
         """Store those whose ids are new to their project, in one commit; how many those were."""

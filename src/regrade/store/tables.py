@@ -43,6 +43,7 @@ runs = sa.Table(
     sa.Column("swept_at", sa.BigInteger),
     sa.Column("source_blob", sa.Text),
     sa.Column("inline", sa.Boolean, nullable=False),
+    sa.Column("has_secrets", sa.Boolean, nullable=False),
     sa.Column("row_count", sa.BigInteger),
     # JSON texts.
     sa.Column("data_source", sa.LargeBinary, nullable=False),
@@ -76,6 +77,8 @@ chunks = sa.Table(
     sa.Column("failed", sa.BigInteger, nullable=False),
     sa.Column("errored", sa.BigInteger, nullable=False),
     sa.Column("tally", sa.LargeBinary, nullable=False),
+    # JSON text: endpoints that are down while calls wait for them; null where none are.
+    sa.Column("waiting", sa.LargeBinary),
     sqlite_with_rowid=False,
 )
 

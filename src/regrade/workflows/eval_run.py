@@ -7,14 +7,30 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from regrade.core.entities import Chunk, ChunkClaim, FinishedItem, Run
+from regrade.core.entities import Chunk, ChunkClaim, Eval, FinishedItem, Run
 from regrade.core.errors import NotFoundError, RegradeError
+from regrade.core.ids import own_blob, secrets_blob
+from regrade.core.jsontext import loads
 from regrade.core.results import Tally
-from regrade.ports import Blobs, ChunkStore, Clock, Engine, EvalStore, RunStore
-from regrade.sources import jsonl
-from regrade.workflows.chunk import one_by_one
+from regrade.core.sampling import compile_plan
+from regrade.core.tool_secrets import with_secrets
+from regrade.ports import (
+    Blobs,
+    ChunkStore,
+    Clock,
+    Engine,
+    EvalStore,
+    FileStore,
+    ModelPort,
+    RunStore,
+    StoredObjectStore,
+)
+from regrade.sources import jsonl, stored
+from regrade.workflows.chunk import many_at_once, one_by_one
 from regrade.workflows.grading import CompiledEval, RowGrading
+from regrade.workflows.sampling import MessageFiles, Sampler
 from regrade.workflows.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -23,28 +39,31 @@ _LOOK_SECONDS = 0.2
 _ATTEMPTS = 6
 _FIRST_PAUSE_SECONDS = 0.5
 _COMPILED_EVALS = 32
+_ROWS_AT_ONCE = 128
+"""Rows of one chunk that wait for models; how many calls are in flight is the limiter's to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the workflows of eval runs need of the outside."""
+
+    evals: EvalStore
+    runs: RunStore
+    chunks: ChunkStore
+    files: FileStore
+    stored_objects: StoredObjectStore
+    blobs: Blobs
+    engine: Engine
+    models: ModelPort
+    clock: Clock
 
 
 class EvalRuns:
-    """The workflows of eval runs, over the ports that they need."""
+    """The workflows of eval runs."""
 
-    def __init__(
-        self,
-        *,
-        evals: EvalStore,
-        runs: RunStore,
-        chunks: ChunkStore,
-        blobs: Blobs,
-        engine: Engine,
-        clock: Clock,
-        max_row_bytes: int,
-    ) -> None:
-        self._evals = evals
-        self._runs = runs
-        self._chunks = chunks
-        self._blobs = blobs
-        self._engine = engine
-        self._clock = clock
+    def __init__(self, ports: Ports, *, max_row_bytes: int) -> None:
+        self._ports = ports
+        self._clock = ports.clock
         self._max_row_bytes = max_row_bytes
         self._compiled: dict[str, CompiledEval] = {}
         self._turns = Turns()
@@ -60,36 +79,78 @@ class EvalRuns:
     async def _run(self, run: Run) -> None:
         if run.status == "queued":
             compiled = self._compile(run)
-            planned = await asyncio.to_thread(self._cut, run)
+            blob = run.source_blob
+            if blob is None:
+                blob = await asyncio.to_thread(self._select, run)
+            planned = await asyncio.to_thread(self._cut, run, blob)
             if planned is None:
                 return
             if not planned:
                 raise _RunError("empty_data_source", "The run's data source has no rows.")
-            empty = Tally.empty(compiled.criteria).as_json()
-            await asyncio.to_thread(self._chunks.plan, run, planned, tally=empty, now=self._clock.now())
-        undone = await asyncio.to_thread(self._chunks.undone, run)
-        await asyncio.to_thread(self._engine.start_chunks, run.id, undone)
-        await asyncio.to_thread(self._chunks.finish, run, now=self._clock.now())
+            empty = Tally.empty(compiled.names).as_json()
+            now = self._clock.now()
+            await asyncio.to_thread(self._ports.chunks.plan, run, planned, source_blob=blob, tally=empty, now=now)
+        undone = await asyncio.to_thread(self._ports.chunks.undone, run)
+        await asyncio.to_thread(self._ports.engine.start_chunks, run.id, undone)
+        await asyncio.to_thread(self._ports.chunks.finish, run, now=self._clock.now())
 
     async def _chunk(self, run: Run, k: int) -> None:
-        claim = self._chunks.claim(run, k)
+        claim = self._ports.chunks.claim(run, k)
         if claim is None or await self._grade(run, claim):
-            self._chunks.finish(run, now=self._clock.now())
+            self._ports.chunks.finish(run, now=self._clock.now())
 
     async def _grade(self, run: Run, claim: ChunkClaim) -> bool:
         """Grade the chunk's rows that are not done; False where somebody else has taken it, or the run ended."""
-        compiled = self._compile(run)
-        grading = RowGrading(compiled, run, Tally.from_json(claim.tally), self._clock, self._max_row_bytes)
+        grading = RowGrading(
+            self._compile(run),
+            run,
+            Tally.from_json(claim.tally),
+            self._clock,
+            self._max_row_bytes,
+            await asyncio.to_thread(self._sampler, run),
+        )
 
         def commit(batch: Sequence[FinishedItem]) -> bool:
-            return self._chunks.flush(claim, batch, grading.tally, done=False)
+            waiting = self._ports.models.waiting() if grading.asks_models else None
+            return self._ports.chunks.flush(claim, batch, grading.tally, done=False, waiting=waiting)
 
-        with self._blobs.open(_source(run)) as source:
+        with self._ports.blobs.open(_source(run)) as source:
             lines = _left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim)
-            held = await one_by_one(lines, grading.finish, commit, self._turns)
-        return held and self._chunks.flush(claim, [], grading.tally, done=True)
+            if grading.asks_models:
+                at_once = min(claim.chunk.rows, _ROWS_AT_ONCE)
+                held = await many_at_once(lines, grading.finish, commit, at_once)
+            else:
+                held = await one_by_one(lines, grading.finish, commit, self._turns)
+        return held and self._ports.chunks.flush(claim, [], grading.tally, done=True)
 
-    def _cut(self, run: Run) -> list[Chunk] | None:
+    def _sampler(self, run: Run) -> Sampler | None:
+        """What asks the run's model; None where its rows bring their samples."""
+        data_source = run.data_source
+        if run.has_secrets:
+            secrets = loads(b"".join(self._ports.blobs.pieces(secrets_blob(run.id))))
+            data_source = with_secrets(data_source, secrets)
+        # Whether messages may be missing was decided when the run was created.
+        plan = compile_plan(data_source, recorded=True)
+        if plan is None:
+            return None
+        return Sampler(
+            plan, self._ports.models, MessageFiles(run.project, self._ports.files, self._ports.blobs, self._clock)
+        )
+
+    def _select(self, run: Run) -> str:
+        """Keep what the run's source selects now as the run's own rows; the blob that they are in."""
+        eval_ = self._eval(run)
+        selected = stored.rows(self._ports.stored_objects, run, eval_, now=self._clock.now())
+        writer = self._ports.blobs.writer(own_blob(run.id))
+        try:
+            for row in selected:
+                writer.write(row)
+            writer.commit()
+        finally:
+            writer.abort()
+        return own_blob(run.id)
+
+    def _cut(self, run: Run, blob: str) -> list[Chunk] | None:
         """The run's chunks; None where it was ended while its source, which may be large, was read."""
         looked = time.perf_counter()
 
@@ -98,23 +159,30 @@ class EvalRuns:
             if time.perf_counter() - looked < _LOOK_SECONDS:
                 return True
             looked = time.perf_counter()
-            now = self._runs.find(run.id)
+            now = self._ports.runs.find(run.id)
             return now is not None and now.status == "queued"
 
-        with self._blobs.open(_source(run)) as source:
-            return jsonl.cut(source, run_number=run.number, max_row_bytes=self._max_row_bytes, wanted=wanted)
+        asks = self._compile(run).asks_models or run.model is not None
+        with self._ports.blobs.open(blob) as source:
+            return jsonl.cut(
+                source, run_number=run.number, max_row_bytes=self._max_row_bytes, slow=asks, wanted=wanted
+            )
 
     def _compile(self, run: Run) -> CompiledEval:
         """The run's eval, compiled; kept for the next chunks."""
         compiled = self._compiled.get(run.eval_id)
         if compiled is None:
-            eval_ = self._evals.get(run.project, run.eval_id)
-            if eval_ is None:
-                raise NotFoundError(f"No eval found with id '{run.eval_id}'.")
+            eval_ = self._eval(run)
             while len(self._compiled) >= _COMPILED_EVALS:
                 self._compiled.pop(next(iter(self._compiled)))
-            compiled = self._compiled[run.eval_id] = CompiledEval(eval_)
+            compiled = self._compiled[run.eval_id] = CompiledEval(eval_, self._ports.models)
         return compiled
+
+    def _eval(self, run: Run) -> Eval:
+        eval_ = self._ports.evals.get(run.project, run.eval_id)
+        if eval_ is None:
+            raise NotFoundError(f"No eval found with id '{run.eval_id}'.")
+        return eval_
 
     async def _persistently(self, run_id: str, work: Callable[[Run], Awaitable[None]]) -> None:
         """Do `work`, again after a pause where the machine got in the way; end the run as failed at last.
@@ -123,7 +191,7 @@ class EvalRuns:
         """
         for attempt in range(_ATTEMPTS):
             try:
-                run = self._runs.find(run_id)
+                run = self._ports.runs.find(run_id)
                 if run is not None and run.status in ("queued", "in_progress"):
                     await work(run)
                 return
@@ -137,9 +205,9 @@ class EvalRuns:
         await self._fail(run_id, "server_error", "The server could not go on with this run; its log says why.")
 
     async def _fail(self, run_id: str, code: str, message: str) -> None:
-        run = self._runs.find(run_id)
+        run = self._ports.runs.find(run_id)
         if run is not None:
-            self._runs.fail(run, {"code": code, "message": message}, now=self._clock.now())
+            self._ports.runs.fail(run, {"code": code, "message": message}, now=self._clock.now())
 
 
 class _RunError(RegradeError):

@@ -6,84 +6,106 @@ from regrade.core import samples
 from regrade.core.entities import Eval, FinishedItem, Run
 from regrade.core.errors import RowError
 from regrade.core.ids import output_item_id
-from regrade.core.item_schema import compile_item_schema
+from regrade.core.item_schema import compile_item_schema, item_schema_of
 from regrade.core.jsontext import dumps
 from regrade.core.results import ItemStatus, Tally
 from regrade.graders.build import build
-from regrade.ports import Clock, Grade, Grader, Row
+from regrade.graders.outcome import grade_all
+from regrade.ports import Clock, Grade, Grader, ModelPort, Row
 from regrade.sources import jsonl
 from regrade.types.json import JsonObject, JsonValue
+from regrade.workflows.sampling import Sampler
 
 
 class CompiledEval:
     """An eval's schema and graders, compiled once and used for every row of its runs."""
 
-    def __init__(self, eval_: Eval) -> None:
+    def __init__(self, eval_: Eval, models: ModelPort) -> None:
         self.eval_id = eval_.id
+        self.item_schema = item_schema_of(eval_.data_source_config)
         self.schema = compile_item_schema(eval_.data_source_config)
-        self.graders: list[tuple[str, Grader]] = [
-            (criterion["id"], build(criterion)) for criterion in eval_.testing_criteria
-        ]
+        self.names = [criterion["id"] for criterion in eval_.testing_criteria]
+        self.graders = [build(criterion, models) for criterion in eval_.testing_criteria]
 
     @property
-    def criteria(self) -> list[str]:
-        """Criterion ids, in the eval's order."""
-        return [name for name, _ in self.graders]
+    def asks_models(self) -> bool:
+        """Whether any of its graders does."""
+        return any(grader.asks_models for grader in self.graders)
 
 
 class RowGrading:
-    """Grades the rows of one run and adds them up in `tally`."""
+    """Grades the rows of one run and adds them up in `tally`; with a sampler, asks its model for the samples."""
 
-    def __init__(self, compiled: CompiledEval, run: Run, tally: Tally, clock: Clock, max_row_bytes: int) -> None:
+    def __init__(
+        self,
+        compiled: CompiledEval,
+        run: Run,
+        tally: Tally,
+        clock: Clock,
+        max_row_bytes: int,
+        sampler: Sampler | None = None,
+    ) -> None:
         self._compiled = compiled
         self._run = run
         self._clock = clock
         self._max_row_bytes = max_row_bytes
+        self._sampler = sampler
         self.tally = tally
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether rows wait for models, so that many are better graded at once."""
+        return self._sampler is not None or self._compiled.asks_models
 
     async def finish(self, line: jsonl.Line) -> FinishedItem:
         """The output item of one line. A row that cannot be graded becomes an errored item, never an exception."""
         item: JsonObject = {}
-        recorded: JsonValue = None
         try:
             item, recorded = jsonl.parse(line, max_row_bytes=self._max_row_bytes)
             reason = self._compiled.schema.check(item)
             if reason is not None:
                 raise RowError(f"Line {line.number}: {reason}")
-            namespace, sample = _recorded_sample(line, recorded)
+            if self._sampler is None:
+                namespace, sample = _recorded_sample(line, recorded)
+            else:
+                drawn = await self._sampler.draw(item, line.row)
+                namespace, sample = drawn.namespace, drawn.sample
+                if drawn.model is not None:
+                    self.tally.usage.add(drawn.model, drawn.usage)
+                if drawn.failed:
+                    return self._without_grades(line.row, item, sample)
         except RowError as error:
-            return self._errored(line.row, item, error)
-        row = Row(item, namespace)
-        grades = [(name, grader, await grader.grade(row)) for name, grader in self._compiled.graders]
+            sample = {
+                **samples.answered(None),
+                "error": {"code": error.code or "invalid_row", "message": error.message},
+            }
+            return self._without_grades(line.row, item, sample)
+        grades = await grade_all(self._compiled.graders, Row(item, namespace))
         return self._item(line.row, item, sample, grades)
 
-    def _item(
-        self, index: int, item: JsonObject, sample: JsonObject, grades: Sequence[tuple[str, Grader, Grade]]
-    ) -> FinishedItem:
+    def _item(self, index: int, item: JsonObject, sample: JsonObject, grades: Sequence[Grade]) -> FinishedItem:
         status: ItemStatus = "pass"
         scores: list[float | None] = []
-        for name, _, grade in grades:
+        for name, grade in zip(self._compiled.names, grades, strict=True):
             score = None if grade.error else grade.score
             scores.append(score)
             self.tally.criteria[name].add(score, passed=grade.passed)
+            for model, usage in grade.usage or ():
+                self.tally.usage.add(model, usage)
             if grade.error:
                 status = "error"
                 self.tally.first_error = self.tally.first_error or grade.error.message
             elif not grade.passed and status == "pass":
                 status = "fail"
-        results = [_result(name, grader, grade) for name, grader, grade in grades]
+        results = list(map(_result, self._compiled.names, self._compiled.graders, grades))
         return self._finished(index, status, scores, item, sample, results)
 
-    def _errored(self, index: int, item: JsonObject, error: RowError) -> FinishedItem:
-        """The item of a row that never reached the graders."""
-        for name, _ in self._compiled.graders:
+    def _without_grades(self, index: int, item: JsonObject, sample: JsonObject) -> FinishedItem:
+        """The item of a row that never reached the graders; its sample says why."""
+        for name in self._compiled.names:
             self.tally.criteria[name].add(None, passed=False)
-        self.tally.first_error = self.tally.first_error or error.message
-        sample = {
-            **samples.answered(None),
-            "error": {"code": error.code or "invalid_row", "message": error.message},
-        }
-        return self._finished(index, "error", [None] * len(self._compiled.graders), item, sample, [])
+        self.tally.first_error = self.tally.first_error or sample["error"]["message"]
+        return self._finished(index, "error", [None] * len(self._compiled.names), item, sample, [])
 
     def _finished(
         self,

@@ -5,12 +5,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from regrade.core.ids import secrets_blob
 from regrade.ports import Blobs, Clock, Engine, RunStore
 
 logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 10.0
 _ITEMS_AT_ONCE = 5_000
+_RUNS_AT_ONCE = 100
 _WORKFLOWS_AT_ONCE = 1_000
 _WORKFLOW_KEPT_SECONDS = 600
 
@@ -42,6 +44,13 @@ def sweep_runs(runs: RunStore, blobs: Blobs, clock: Clock) -> None:
     """Remove items of deleted runs, some at a time."""
     for blob in runs.sweep(now=clock.now(), limit=_ITEMS_AT_ONCE):
         blobs.delete(blob)
+
+
+def drop_secrets(runs: RunStore, blobs: Blobs) -> None:
+    """Delete the secrets of runs that have ended."""
+    for run in runs.ended_with_secrets(limit=_RUNS_AT_ONCE):
+        blobs.delete(secrets_blob(run.id))
+        runs.forget_secrets(run)
 
 
 async def repeat(chores: Sequence[Chore], period: float = PERIOD_SECONDS) -> None:

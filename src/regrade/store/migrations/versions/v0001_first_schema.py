@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("failed", sa.BigInteger(), nullable=False),
         sa.Column("errored", sa.BigInteger(), nullable=False),
         sa.Column("tally", sa.LargeBinary(), nullable=False),
+        sa.Column("waiting", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("run_number", "k"),
         sqlite_with_rowid=False,
     )
@@ -119,6 +120,7 @@ def upgrade() -> None:
         sa.Column("swept_at", sa.BigInteger(), nullable=True),
         sa.Column("source_blob", sa.Text(), nullable=True),
         sa.Column("inline", sa.Boolean(), nullable=False),
+        sa.Column("has_secrets", sa.Boolean(), nullable=False),
         sa.Column("row_count", sa.BigInteger(), nullable=True),
         sa.Column("data_source", sa.LargeBinary(), nullable=False),
         sa.Column("metadata", sa.LargeBinary(), nullable=False),
