@@ -17,6 +17,9 @@ from regrade.types.json import JsonObject
 MAX_PYTHON_SOURCE = 256_000
 """Bytes; sources must be smaller."""
 
+MAX_PYTHON_BRACES = 5_000
+"""Python 3.11 takes long for f-strings with many fields, and cannot be interrupted while it parses."""
+
 PYTHON_IMAGES = ("2025-05-08",)
 DEFAULT_THRESHOLD = 0.5
 
@@ -169,8 +172,9 @@ def _check_range(grader: JsonObject, at: str) -> None:
 def _check_labels(grader: JsonObject, at: str) -> None:
     if not grader["labels"]:
         raise InvalidError("A label_model grader needs at least one label.", param=f"{at}.labels")
+    labels = set(grader["labels"])
     for index, label in enumerate(grader["passing_labels"]):
-        if label not in grader["labels"]:
+        if label not in labels:
             raise InvalidError(
                 f"The passing label '{label}' is not one of the labels.", param=f"{at}.passing_labels[{index}]"
             )
@@ -185,6 +189,8 @@ def _check_python(grader: JsonObject, at: str) -> None:
     size = len(source.encode("utf-8", "replace"))
     if size >= MAX_PYTHON_SOURCE:
         raise InvalidError(f"The source has {size} bytes; it must be below {MAX_PYTHON_SOURCE}.", param=path)
+    if source.count("{") > MAX_PYTHON_BRACES:
+        raise InvalidError(f"The source has more than {MAX_PYTHON_BRACES} opening braces.", param=path)
     functions = [node for node in _module(source, path).body if isinstance(node, ast.FunctionDef)]
     grade = next((node for node in reversed(functions) if node.name == "grade"), None)
     if grade is None or not _takes_two(grade.args):

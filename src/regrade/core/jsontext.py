@@ -11,6 +11,9 @@ from regrade.types.json import JsonValue
 MAX_DEPTH = 128
 """Nesting deeper than this is refused: every walker after this point may recurse."""
 
+MAX_CONTAINERS = 5_000_000
+"""Arrays and objects of one text: empty ones take some twenty times their text in memory."""
+
 _DIGITS_TO_ZERO = bytes(ord("0") if byte in b"123456789" else byte for byte in range(256))
 _LONG_INTEGER = b"0" * 19  # 64-bit integers have up to 19 digits; orjson turns longer ones into floats
 
@@ -24,11 +27,14 @@ def loads(text: bytes) -> JsonValue:
 
     Raises JsonTextError, whose message says where and why.
     """
+    containers = text.count(b"{") + text.count(b"[")  # at most: those within strings count too
+    if containers > MAX_CONTAINERS:
+        raise JsonTextError(f"This JSON has more than {MAX_CONTAINERS:,} arrays and objects.")
     try:
         value = _loads_any_integer(text) if _LONG_INTEGER in text.translate(_DIGITS_TO_ZERO) else orjson.loads(text)
     except (ValueError, RecursionError) as error:
         raise JsonTextError(f"This is not valid JSON: {error}.") from error
-    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+    if containers > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise JsonTextError(f"This JSON is nested more than {MAX_DEPTH} levels deep.")
     return value
 

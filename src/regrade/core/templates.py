@@ -12,6 +12,12 @@ from regrade.types.json import JsonObject, JsonValue
 MAX_RENDERED = 16_000_000
 """Characters that a text may have once rendered, so that a short template cannot multiply a long field."""
 
+MAX_VARIABLES = 256
+"""Variables that one text may name; each may be a field to search a long text for."""
+
+MAX_PATH = 1_000
+"""Characters between a pair of braces that may be a path."""
+
 _NAMESPACES = ("item", "sample")
 _LISTED_FIELDS = 20
 _LISTED_LENGTH = 60
@@ -83,17 +89,20 @@ def compile_template(source: str, *, at: str | None = None) -> Template:
     do but the name is neither `item` nor `sample`, or the path is none.
     """
     pieces: list[str | Variable] = []
-    position = 0
+    position = literal = 0
     while (close := source.find("}}", position)) >= 0:
         # The innermost pair counts, so that an unclosed pair before it stays literal.
         start = source.rfind("{{", position, close)
         variable = parse_variable(source[start + 2 : close], at=at) if start >= 0 else None
-        if variable is None:
-            pieces.append(source[position : close + 2])
-        else:
-            pieces += [source[position:start], variable]
         position = close + 2
-    pieces.append(source[position:])
+        if variable is not None:
+            pieces += [source[literal:start], variable]
+            literal = position
+            if len(pieces) > 2 * MAX_VARIABLES:
+                raise InvalidError(
+                    f"The template names too many fields: at most {MAX_VARIABLES} can be named.", param=at
+                )
+    pieces.append(source[literal:])
     pieces = [piece for piece in pieces if piece]
     variables = tuple(piece for piece in pieces if isinstance(piece, Variable))
     return Template(source, variables, _renderer(source, pieces, variables))
@@ -103,6 +112,11 @@ def parse_variable(text: str, *, at: str | None = None) -> Variable | None:
     """The path between a pair of braces; None where it does not look like `name.path`."""
     text = text.strip()
     name = _NAME.match(text)
+    if len(text) > MAX_PATH and name is not None and text[name.end() : name.end() + 1] in (".", "["):
+        raise InvalidError(
+            f"The template names {{{{{text[:40]}...}}}}, which is longer than {MAX_PATH} characters.",
+            param=at,
+        )
     if name is None or name.group() not in _NAMESPACES:
         if _DOTTED_NAMES.fullmatch(text):
             raise InvalidError(
@@ -188,9 +202,13 @@ def _joined(pieces: list[str | Variable]) -> Callable[[JsonObject, JsonObject], 
     parts = [(piece, None) if isinstance(piece, str) else ("", _look_up(piece)) for piece in pieces]
 
     def render(item: JsonObject, sample: JsonObject) -> str:
-        texts = [text if look_up is None else as_text(look_up(item, sample)) for text, look_up in parts]
-        if sum(map(len, texts)) > MAX_RENDERED:
-            raise RowError(f"A template gives a text of more than {MAX_RENDERED} characters for this row.")
+        texts: list[str] = []
+        length = 0
+        for text, look_up in parts:
+            texts.append(text if look_up is None else as_text(look_up(item, sample)))
+            length += len(texts[-1])
+            if length > MAX_RENDERED:  # before the next one is made
+                raise RowError(f"A template gives a text of more than {MAX_RENDERED} characters for this row.")
         return "".join(texts)
 
     return render

@@ -34,7 +34,7 @@ class CreateEval(Received):
     """The body of POST /evals."""
 
     data_source_config: DataSourceConfig
-    testing_criteria: Annotated[list[SkipValidation[Grader]], Field(min_length=1)]
+    testing_criteria: Annotated[list[SkipValidation[Grader]], Field(min_length=1, max_length=1000)]
     """Checked one by one in core/criteria, which says more of what is wrong."""
     name: Name | None = None
     metadata: Metadata | None = None

@@ -184,8 +184,8 @@ class Multi(Received):
     type: Literal["multi"]
     name: Name | None = None
     graders: Annotated[
-        Annotated[dict[str, SingleGrader], Tag("named")]
-        | Annotated[list[SingleGrader], Tag("list")]
+        Annotated[dict[str, SingleGrader], Field(max_length=100), Tag("named")]
+        | Annotated[list[SingleGrader], Field(max_length=100), Tag("list")]
         | Annotated[SingleGrader, Tag("one")],
         Discriminator(_shape_of_graders),
     ]
