@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from regrade.core import messages
 from regrade.core.errors import InvalidError
-from regrade.core.formula import compile_formula
+from regrade.core.formula import MAX_VALUE, compile_formula
 from regrade.core.parsing import parse
 from regrade.core.templates import compile_template
 from regrade.types.graders import Grader
@@ -163,10 +163,12 @@ def _check_range(grader: JsonObject, at: str) -> None:
     match grader.get("range"):
         case None:
             return
-        case [low, high] if low < high:
+        case [low, high] if -MAX_VALUE <= low < high <= MAX_VALUE:
             return
         case _:
-            raise InvalidError("A 'range' is two numbers, the smaller one first.", param=f"{at}.range")
+            raise InvalidError(
+                f"A 'range' is two numbers up to {MAX_VALUE:g}, the smaller one first.", param=f"{at}.range"
+            )
 
 
 def _check_labels(grader: JsonObject, at: str) -> None:

@@ -9,6 +9,8 @@ from regrade.core.errors import InvalidError, RowError
 
 MAX_LENGTH = 4_096
 MAX_DEPTH = 64
+MAX_VALUE = 1e100
+"""What a formula may come to: sums and differences of any number of scores stay finite."""
 
 Scores = Mapping[str, float]
 Term = Callable[[Scores], float]
@@ -48,7 +50,10 @@ class Formula:
     def value(self, scores: Scores) -> float:
         """Raises FormulaValueError: a division by zero, a function outside its domain, a value beyond floats."""
         try:
-            return _finite(self.term(scores))
+            value = _finite(self.term(scores))
+            if abs(value) > MAX_VALUE:
+                raise OverflowError
+            return value
         except ZeroDivisionError:
             reason = "it divides by zero"
         except OverflowError:

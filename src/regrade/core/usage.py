@@ -17,6 +17,7 @@ class Tokens(NamedTuple):
 
 
 _NONE = Tokens(0, 0, 0, 0)
+_MOST = 2**53  # recordings can hold integers so long that their sum has no text any more
 
 
 def counted(usage: JsonValue) -> Tokens:
@@ -34,7 +35,7 @@ def counted(usage: JsonValue) -> Tokens:
 def _first_integer(counts: JsonObject, *names: str) -> int:
     for name in names:
         value = counts.get(name)
-        if type(value) is int:
+        if type(value) is int and abs(value) <= _MOST:
             return value
     return 0
 
