@@ -17,7 +17,7 @@ def kill_somebody(server: Server, chance: random.Random) -> bool:
     """Kill the server, or only one of its grading processes; whether the server is gone."""
     workers = psutil.Process(server.process.pid).children()
     if workers and chance.random() < 0.5:
-        workers[0].kill()
+        chance.choice(workers).kill()
         return False
     server.kill()
     return True
@@ -31,7 +31,8 @@ def count(data_dir, table: str) -> int:
 
 def crash_until_done(data_dir, rows: int, kills: int, seed: int) -> None:
     chance = random.Random(seed)
-    server = Server(data_dir)
+    flags = ("--workers", str(1 + seed % 2))
+    server = Server(data_dir, *flags)
     try:
         with server.client() as client:
             eval_ = client.evals.create(name="crash", data_source_config=CONFIG, testing_criteria=[EXACT])
@@ -46,7 +47,7 @@ def crash_until_done(data_dir, rows: int, kills: int, seed: int) -> None:
             gone = kill_somebody(server, chance)
             left.append(rows + 50 - count(data_dir, "output_items"))
             if gone:
-                server = Server(data_dir)
+                server = Server(data_dir, *flags)
         assert left[0] > 0, "every row was graded before the first kill: the test has shown nothing"
         with server.client() as client:
             big, small = (wait(client, client.evals.runs.retrieve(run.id, eval_id=eval_.id), 120) for run in runs)

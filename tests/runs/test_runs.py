@@ -133,7 +133,11 @@ def test_a_file_of_another_purpose_is_refused(client, exact):
 
 def test_an_unknown_model_is_refused(client, exact):
     asked = {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}
-    source = inline_source([row(0, right=True)]) | {"type": "completions", "model": "gpt-4o", "input_messages": asked}
+    source = inline_source([row(0, right=True)]) | {
+        "type": "completions",
+        "model": "gpt-4o",
+        "input_messages": asked,
+    }
     with pytest.raises(openai.BadRequestError, match="gpt-4o") as refused:
         start(client, exact, source)
     assert (refused.value.param, refused.value.code) == ("data_source.model", "model_not_found")

@@ -7,6 +7,8 @@ import typer
 from regrade import settings
 from regrade.cli.options import Config, DataDir
 
+_WIDE = 200
+
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
 
@@ -51,11 +53,12 @@ def list_keys(data_dir: DataDir = None, config: Config = None) -> None:
     for title in ("Id", "Project", "Name", "Key", "Admin", "Created", "State"):
         table.add_column(title, overflow="fold")
     for key in keys:
-        created = datetime.fromtimestamp(key.created_at, UTC).strftime("%Y-%m-%d %H:%M")
+        created = datetime.fromtimestamp(key.created_at, UTC).date()
         state = "active" if key.revoked_at is None else "revoked"
-        row = (key.id, key.project, key.name, f"...{key.hint}", "yes" if key.admin else "no", created, state)
+        row = (key.id, key.project, key.name, f"...{key.hint}", "yes" if key.admin else "no", f"{created}", state)
         table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+    # An id that is broken over lines could not be copied into `revoke`.
+    Console(highlight=False, markup=False, width=_WIDE).print(table)
 
 
 @app.command("revoke")

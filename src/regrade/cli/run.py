@@ -145,14 +145,14 @@ def evaluate_on(
     from regrade.cli.client import Client
     from regrade.cli.evaluation import evaluate
 
-    async def connect_andevaluate_on() -> "Outcome":
+    async def connect_and_evaluate() -> "Outcome":
         async with Client(url, api_key) as client:
             outcome = await evaluate(client, eval_file, limit=limit, progress=progress)
             if output:
                 await _write_items(client, outcome, output)
             return outcome
 
-    return asyncio.run(connect_andevaluate_on())
+    return asyncio.run(connect_and_evaluate())
 
 
 def _check_writable(output: Path) -> None:

@@ -17,7 +17,6 @@ _FRESH_SECONDS = 2  # how long a revoked key may still work in another process
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MIN_SECRET = 20
 _MAX_NAME = 255
-_MIN_SECRET = 20
 
 
 @dataclass(frozen=True, slots=True)
