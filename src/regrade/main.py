@@ -19,6 +19,7 @@ from regrade import settings as options
 from regrade.api.app import AppOptions, build_app
 from regrade.api.context import Services
 from regrade.api.edge import LOOPBACK_HOSTS, EdgeOptions
+from regrade.api.protocol import BoundedHttp
 from regrade.core.errors import ConfigurationError
 from regrade.inference.cache import ResponseCache
 from regrade.inference.client import Models as ModelClient
@@ -231,7 +232,7 @@ def _serve_app(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="off",
         log_config=None,
