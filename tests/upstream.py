@@ -32,6 +32,9 @@ Faults; with ``xN`` only the first N times that this very request is made:
     307         redirects elsewhere                      key=K      401 unless the key is K
     limit=N     429 while more than N are in flight      spent=S    answers, and says that none remain for S seconds
 
+A response in the ``background`` is queued, in progress when it is asked for first, and done from then on. It can be
+cancelled and deleted.
+
 ``GET /v1/models`` lists what ``--models a,b`` names; without it there is no list, as with some servers, and any
 name that fits a pattern is taken. Control routes: ``GET`` and ``DELETE /control/requests``; ``GET /control/state``
 (counts, most in flight, abandoned); ``POST /control/faults`` (a list of faults for the next requests);
@@ -87,6 +90,7 @@ class Site:
     def forget(self):
         self.seen = []
         self.times = Counter()
+        self.background = {}
         self.most_in_flight = self.abandoned = self.accepted = 0
 
     async def listen(self, port):
@@ -165,6 +169,8 @@ class Connection(asyncio.Protocol):
             self.send(200, {"object": "list", "data": data})
         elif path.endswith(("/chat/completions", "/responses", "/embeddings")):
             self.task = asyncio.ensure_future(self._model(path, body, headers))
+        elif "/responses/" in path:
+            self._kept(method, *path.partition("/responses/")[2].split("/"))
         else:
             self.send(404, error(f"Invalid URL ({method} {path})", kind="invalid_request_error"))
 
@@ -180,12 +186,30 @@ class Connection(asyncio.Protocol):
             case "GET", "state":
                 answer = {"requests": len(site.seen), "in_flight": site.in_flight, "accepted": site.accepted}
                 answer |= {"most_in_flight": site.most_in_flight, "abandoned": site.abandoned}
+                answer["background"] = len(site.background)
             case "POST", "faults":
                 site.faults.extend(orjson.loads(body))
             case "POST", "close":
                 site.closing = asyncio.ensure_future(site.close_for(orjson.loads(body)["seconds"]))
                 return
         self.send(200, answer)
+
+    def _kept(self, method, response_id, action=None):
+        """What becomes of a response in the background: (its state, the whole answer)."""
+        kept = self.site.background
+        if response_id not in kept:
+            self.send(404, error(f"Response with id '{response_id}' not found.", kind="invalid_request_error"))
+            return
+        status, whole = kept[response_id]
+        if method == "DELETE":
+            del kept[response_id]
+            self.send(200, {"id": response_id, "object": "response", "deleted": True})
+            return
+        status = (
+            "cancelled" if action else {"queued": "in_progress", "in_progress": "completed"}.get(status, status)
+        )
+        kept[response_id] = status, whole
+        self.send(200, whole if status == "completed" else {**whole, "status": status, "output": []})
 
     async def _model(self, path, raw, headers):
         site = self.site
@@ -228,7 +252,14 @@ class Connection(asyncio.Protocol):
             await self.send_events(path, body, reply, f"{model}-001", damage)
         else:
             make = chat_answer if path.endswith("/chat/completions") else responses_answer
-            self.send(200, make(body, reply, f"{model}-001"), extra, damage)
+            self.send(200, self._begun(body, make(body, reply, f"{model}-001")), extra, damage)
+
+    def _begun(self, body, answer):
+        """The answer, or what is said of it at first where it is to be made in the background."""
+        if not body.get("background"):
+            return answer
+        self.site.background[answer["id"]] = "queued", {**answer, "background": True}
+        return {**answer, "status": "queued", "output": [], "background": True}
 
     def _refuse(self, name, value, body, headers):
         """Send what the fault says in place of an answer; whether it says so."""

@@ -48,6 +48,7 @@ def test_every_body_that_is_read_is_described(described):
         "/evals/{eval_id}/runs/{run_id}",
         "/evals/{eval_id}/runs/{run_id}/cancel",
         "/uploads/{upload_id}/cancel",
+        "/responses/{response_id}/cancel",
     }
     posts = {path for method, path, _ in _operations(described) if method == "post"}
     assert bodies == posts - bare

@@ -78,7 +78,7 @@ def test_two_projects_may_import_the_same_id_and_one_project_only_once(store):
 def test_pages_follow_each_other_in_the_order_of_creation_and_past_deleted_ones(store, order):
     ids = [f"resp_{n}" for n in (5, 3, 4, 1, 2)]
     for at, object_id in enumerate(ids):
-        store.add(stored(object_id, at=NOW + at // 2))  # two a second: the id decides
+        store.add(stored(object_id, at=NOW + at // 2), None)  # two a second: the id decides
     expected = ["resp_3", "resp_5", "resp_1", "resp_4", "resp_2"]
     expected = expected if order == "asc" else expected[::-1]
     seen, after = [], None

@@ -10,7 +10,7 @@ from regrade.api.context import CurrentProject, CurrentServices, Services
 from regrade.api.http import REQUEST_ID, Document, json_response
 from regrade.api.openapi import answers, streams, takes
 from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order
-from regrade.api.stored_objects import list_response, metadata_of
+from regrade.api.stored_objects import earlier, list_response, metadata_of
 from regrade.api.streaming import answer, stream
 from regrade.core.entities import PageRequest
 from regrade.core.stored_objects import StoredFilter
@@ -122,6 +122,11 @@ def list_messages(
 
 async def _ask(request: Request, services: Services, project: str, document: JsonObject) -> Response:
     request_id = request.scope[REQUEST_ID]
+    creation = None
+    if document.get("store"):
+        creation, made = await earlier(request, services, project, services.chat_completions.stored.get)
+        if made is not None and not document.get("stream"):
+            return json_response(made)
     if document.get("stream"):
-        return await stream(request, services.chat_completions.stream(project, document, request_id))
-    return await answer(request, services.chat_completions.create(project, document, request_id))
+        return await stream(request, services.chat_completions.stream(project, document, request_id, creation))
+    return await answer(request, services.chat_completions.create(project, document, request_id, creation))

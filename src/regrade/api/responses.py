@@ -5,10 +5,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from regrade.api.context import CurrentProject, CurrentServices
-from regrade.api.http import Document
+from regrade.api.http import Document, json_response
 from regrade.api.openapi import answers, streams, takes
 from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order
-from regrade.api.stored_objects import list_response
+from regrade.api.stored_objects import earlier, list_response
 from regrade.api.streaming import answer, stream
 from regrade.core.entities import PageRequest
 from regrade.types.responses import CreateResponse, InputItemList, ResponseDeleted
@@ -27,9 +27,14 @@ async def create_response(
     request: Request, services: CurrentServices, project: CurrentProject, document: Document
 ) -> Response:
     """Ask a model."""
+    creation = None
+    if document.get("store") is not False:
+        creation, made = await earlier(request, services, project, services.responses.stored.get)
+        if made is not None and not document.get("stream"):
+            return json_response(made)
     if document.get("stream"):
-        return await stream(request, services.responses.stream(project, document))
-    return await answer(request, services.responses.create(project, document))
+        return await stream(request, services.responses.stream(project, document, creation))
+    return await answer(request, services.responses.create(project, document, creation))
 
 
 @router.get("/responses/{response_id}", operation_id="getResponse", responses=answers(ResponseAnswer))

@@ -8,7 +8,6 @@ from regrade.inference.retry import Policy
 from regrade.ports import Clock
 
 _SUSPECTS = 4
-_FIRST_GAP_S = 0.5
 _LONGEST_GAP_S = 10.0
 _FORGOTTEN_S = 60.0
 
@@ -31,7 +30,7 @@ class Health:
         self._failed_at = 0.0
         self._last: Failure | None = None
         self._try_at = 0.0
-        self._gap = _FIRST_GAP_S
+        self._gap = policy.first_pause_s
         self._back = asyncio.Event()
         self._waiting = 0
 
@@ -62,25 +61,25 @@ class Health:
         forgotten = now - self._failed_at > _FORGOTTEN_S and not self._waiting
         if self._down_since is None or forgotten:
             self._down_since, self._down_since_unix = now, self._clock.now()
-            self._gap = _FIRST_GAP_S
+            self._gap = self._policy.first_pause_s
             self._try_at = now + self._gap
             self._back.clear()
         self._failed_at, self._last = now, failure
 
     async def turn(self, *, persist: bool) -> None:
-        """Return when a call may try: at once while the endpoint is up.
+        """Return when a call may try: at once while the endpoint is up, or where the call would not wait.
 
         Raises ModelError, with the last failure's words, when patience is over.
         """
         loop = asyncio.get_running_loop()
-        while self._down_since is not None:
+        while persist and self._down_since is not None:
             now = loop.time()
             if now >= self._try_at:
                 self._gap = min(2 * self._gap, _LONGEST_GAP_S)
                 self._try_at = now + self._gap
                 return
             until = self._down_since + self._policy.patience_s
-            if now >= until or not persist:
+            if now >= until:
                 raise self._given_up(now)
             self._waiting += 1
             try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from regrade.core import metadata, stored_answers
 from regrade.core.chat_capture import ChatCapture
 from regrade.core.endpoints import Endpoint
-from regrade.core.entities import Page, PageRequest, StoredObject
+from regrade.core.entities import Creation, Page, PageRequest, StoredObject
 from regrade.core.errors import InvalidError, ModelError
 from regrade.core.jsontext import dumps
 from regrade.core.server_sent_events import DONE, chunk_event, data_of, is_done
@@ -45,6 +45,7 @@ class _Call:
     stored_as: str | None
     """The id of the object to be, where it is to be stored."""
     created_at: int
+    creation: Creation | None
 
     @property
     def forwarded(self) -> JsonObject:
@@ -68,9 +69,11 @@ class ChatCompletions:
             store, clock, kind="chat", param="completion_id", document=stored_answers.chat_document
         )
 
-    async def create(self, project: str, body: JsonObject, request_id: str) -> JsonObject:
+    async def create(
+        self, project: str, body: JsonObject, request_id: str, creation: Creation | None
+    ) -> JsonObject:
         """Ask the model, and store the answer before it is given. Raises ModelError."""
-        call = self._read(project, body, request_id)
+        call = self._read(project, body, request_id, creation)
         asked = ModelCall(api="chat", model=call.model, body=call.forwarded, persist=False)
         answer = (await self._models.ask(asked)).body
         if call.stored_as is not None:
@@ -78,9 +81,11 @@ class ChatCompletions:
             await self._keep(call, answer)
         return answer
 
-    async def stream(self, project: str, body: JsonObject, request_id: str) -> AsyncGenerator[bytes]:
+    async def stream(
+        self, project: str, body: JsonObject, request_id: str, creation: Creation | None
+    ) -> AsyncGenerator[bytes]:
         """The answer's events; it is stored before the last one. Raises ModelError, but only before the first."""
-        call = self._read(project, body, request_id)
+        call = self._read(project, body, request_id, creation)
         endpoint = await self._models.find(call.model)
         if "chat" not in endpoint.api:
             events = self._translated(call, endpoint)
@@ -109,7 +114,7 @@ class ChatCompletions:
         self.stored.delete(project, completion_id)
         return {"object": "chat.completion.deleted", "id": completion_id, "deleted": True}
 
-    def _read(self, project: str, body: JsonObject, request_id: str) -> _Call:
+    def _read(self, project: str, body: JsonObject, request_id: str, creation: Creation | None) -> _Call:
         model = model_of(body)
         if not required(body, "messages", list):
             raise InvalidError("'messages' is empty; a model needs at least one message.", param="messages")
@@ -124,6 +129,7 @@ class ChatCompletions:
             metadata=metadata.checked(optional(body, "metadata", dict)),
             stored_as=self._ids.new("chat") if store else None,
             created_at=self._clock.now(),
+            creation=creation,
         )
 
     async def _captured(self, call: _Call, endpoint: Endpoint) -> AsyncGenerator[bytes]:
@@ -182,7 +188,7 @@ class ChatCompletions:
             request=dumps(split_secrets(request)[0]),
             answer=dumps({**answer, "request_id": call.request_id}),
         )
-        await asyncio.to_thread(self._store.add, stored)
+        await asyncio.to_thread(self._store.add, stored, call.creation)
 
 
 def _asked(call: _Call, *, usage: bool = False) -> ModelCall:

@@ -31,6 +31,11 @@ class Attempt:
     idempotency_key: str | None = None
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether anything says that this is not the first time."""
+        return self.repeat or self.idempotency_key is not None
+
+    @property
     def fingerprint(self) -> str:
         """Equal for a create and its repeats, and for nothing else."""
         return _digest(self.project, self.path, self.idempotency_key or "", self.body_hash)
@@ -57,9 +62,9 @@ class Creations:
         """
         keyed = attempt.idempotency_key is not None
         lane = attempt.key_fingerprint if keyed else attempt.fingerprint
-        with self._turn(lane, wait=keyed or attempt.repeat):
+        with self._turn(lane, wait=attempt.may_repeat):
             now = self._clock.now()
-            if keyed or attempt.repeat:
+            if attempt.may_repeat:
                 known = self._known(attempt, since=now - WINDOW_SECONDS)
                 if known is not None:
                     try:
@@ -73,7 +78,7 @@ class Creations:
 
     def earlier(self, attempt: Attempt) -> str | None:
         """The id of what an earlier request has made, where this one says that it is a repeat."""
-        if attempt.idempotency_key is None and not attempt.repeat:
+        if not attempt.may_repeat:
             return None
         return self._known(attempt, since=self._clock.now() - WINDOW_SECONDS)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from regrade.core import metadata, stored_answers
 from regrade.core.endpoints import Endpoint
-from regrade.core.entities import Page, PageRequest, StoredObject
+from regrade.core.entities import Creation, Page, PageRequest, StoredObject
 from regrade.core.errors import InvalidError, ModelError, NotFoundError, StateError
 from regrade.core.jsontext import dumps, loads
 from regrade.core.server_sent_events import data_of, is_done, named_event
@@ -55,6 +55,7 @@ class _Call:
     stored_as: str | None
     """The id of the object to be, where it is to be stored."""
     created_at: int
+    creation: Creation | None
     has_secrets: bool
 
     @property
@@ -98,18 +99,18 @@ class Responses:
             store, clock, kind="response", param="response_id", document=stored_answers.response_document
         )
 
-    async def create(self, project: str, body: JsonObject) -> JsonObject:
+    async def create(self, project: str, body: JsonObject, creation: Creation | None) -> JsonObject:
         """Ask the model, and store the answer before it is given. Raises ModelError."""
-        call = await self._read(project, body)
+        call = await self._read(project, body, creation)
         asked = ModelCall(api="responses", model=call.model, body=call.forwarded(), persist=False)
         given = (await self._models.ask(asked)).body
         answer = call.own(given)
         await self._keep(call, answer, upstream_id=given.get("id"))
         return answer
 
-    async def stream(self, project: str, body: JsonObject) -> AsyncGenerator[bytes]:
+    async def stream(self, project: str, body: JsonObject, creation: Creation | None) -> AsyncGenerator[bytes]:
         """The answer's events; it is stored before the last one. Raises ModelError, but only before the first."""
-        call = await self._read(project, body)
+        call = await self._read(project, body, creation)
         sent = 0
         try:
             async with aclosing(self._native(call) if call.native else self._translated(call)) as events:
@@ -159,7 +160,7 @@ class Responses:
 
     # -- reading a request ----------------------------------------------------------------------------------
 
-    async def _read(self, project: str, body: JsonObject) -> _Call:
+    async def _read(self, project: str, body: JsonObject, creation: Creation | None) -> _Call:
         model = model_of(body)
         if isinstance(body.get("input"), list):
             objects(body, "input")
@@ -177,6 +178,7 @@ class Responses:
             metadata=pairs,
             stored_as=None if store is False else self._ids.new("response"),
             created_at=self._clock.now(),
+            creation=creation,
             has_secrets=bool(body.get("tools")) and bool(split_secrets({"tools": body["tools"]})[1]),
         )
         _refuse_what_endpoints_keep(call)
@@ -216,7 +218,7 @@ class Responses:
         asked = ModelCall(
             api="responses", model=call.model, body={**call.forwarded(), "stream": True}, persist=False
         )
-        ended = False
+        ended = kept = False
         async with aclosing(self._models.stream(asked)) as events:
             async for event in events:
                 if b'"response"' not in event and b'"error"' not in event:
@@ -232,7 +234,8 @@ class Responses:
                 response = call.own(given)
                 ended = document["type"] in _ENDS
                 if ended or (call.background and document["type"] == "response.created"):
-                    await self._keep(call, response, upstream_id=given.get("id"))
+                    await self._keep(call, response, upstream_id=given.get("id"), again=kept)
+                    kept = True
                 yield named_event({**document, "response": response})
         if not ended:
             raise cut(call.endpoint)
@@ -268,7 +271,8 @@ class Responses:
 
     # -- what is kept ---------------------------------------------------------------------------------------
 
-    async def _keep(self, call: _Call, answer: JsonObject, *, upstream_id: str | None) -> None:
+    async def _keep(self, call: _Call, answer: JsonObject, *, upstream_id: str | None, again: bool = False) -> None:
+        """Store the answer; `again` where it was stored before it was whole."""
         if call.stored_as is None:
             return
         request = {key: value for key, value in call.body.items() if key not in _UNSTORED}
@@ -287,12 +291,10 @@ class Responses:
             answer=dumps(answer),
             upstream_id=upstream_id if elsewhere else None,
         )
-        await asyncio.to_thread(self._put, stored)
-
-    def _put(self, stored: StoredObject) -> None:
-        """Add it; the events of one in the background come twice, first without an answer."""
-        if not self._store.add_new([stored]):
-            self._store.update_answer(stored)
+        if again:
+            await asyncio.to_thread(self._store.update_answer, stored)
+        else:
+            await asyncio.to_thread(self._store.add, stored, call.creation)
 
     async def _refreshed(self, stored: StoredObject, action: ResponseAction) -> StoredObject:
         """The object as its endpoint has it now."""
