@@ -76,7 +76,8 @@ REASONS = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unaut
 class Site:
     """What all connections share: the record of requests, the faults to come, the listening socket."""
 
-    def __init__(self, models=None, latency=0.0, *, records=True):
+    def __init__(self, models=None, latency=0.0, *, records=True, key=None):
+        self.key = key
         self.records = records
         self.models = models
         self.latency = latency
@@ -162,6 +163,8 @@ class Connection(asyncio.Protocol):
         self._begin()
         if path.startswith("/control/"):
             self._control(method, path.removeprefix("/control/"), body)
+        elif self.site.key and headers.get("authorization") != f"Bearer {self.site.key}":
+            self.send(401, error("Incorrect API key provided.", "invalid_api_key"))
         elif path.endswith("/models") and self.site.models:
             data = [
                 {"id": each, "object": "model", "created": CREATED, "owned_by": "up"} for each in self.site.models
@@ -403,9 +406,10 @@ async def main():
     arguments.add_argument("--port", type=int, default=0)
     arguments.add_argument("--models", type=lambda text: text.split(","))
     arguments.add_argument("--latency-ms", type=float, default=0)
+    arguments.add_argument("--key", help="refuse requests without it")
     arguments.add_argument("--forget", action="store_true", help="record no requests")
     given = arguments.parse_args()
-    site = Site(given.models, given.latency_ms / 1000, records=not given.forget)
+    site = Site(given.models, given.latency_ms / 1000, records=not given.forget, key=given.key)
     await site.listen(given.port)
     print(site.port, flush=True)
     await asyncio.Event().wait()

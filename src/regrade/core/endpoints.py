@@ -283,7 +283,7 @@ def _name(value: Any) -> str:
 
 def _url(value: Any) -> str:
     # A user and password in a URL would be shown wherever the URL is.
-    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/?#@]+[^\s?#]*", value):
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", value):
         raise _UnfitError('a URL such as "http://127.0.0.1:9000/v1", without a user, a query or a fragment')
     try:
         urlsplit(value).port  # noqa: B018 - raises where the port is no number

@@ -12,7 +12,6 @@ from regrade.types.json import JsonObject
 _SCHEMA = "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, body BLOB NOT NULL)"
 _WAIT_S = 10.0
 _PRUNE_EVERY = 200
-_PRUNED_AT_ONCE = 500
 _SECRETS = ("authorization", "headers")
 
 
@@ -57,10 +56,11 @@ class ResponseCache:
                 self._prune()
 
     def _prune(self) -> None:
+        """A tenth at a time, the oldest first."""
         while self._bytes() > self._max_bytes:
             removed = self._connection.execute(
-                "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers ORDER BY rowid LIMIT ?)",
-                (_PRUNED_AT_ONCE,),
+                "DELETE FROM answers WHERE rowid <= "
+                "(SELECT min(rowid) + (max(rowid) - min(rowid)) / 10 FROM answers)"
             )
             if removed.rowcount <= 0:
                 return

@@ -27,7 +27,7 @@ class Effort:
     """What is sent for a call, and what has been tried so far."""
 
     __slots__ = (
-        "_answers_seen", "_caller", "_counted", "_learned", "_stale",
+        "_answers_before", "_caller", "_counted", "_learned", "_stale",
         "api", "attempts", "body", "call", "first_sent_at", "lane", "payload", "secret", "sent_at", "tokens",
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ class Effort:
         self._counted = 0
         self._stale = 0
         self._learned = 0
-        self._answers_seen = -1
+        self._answers_before = 0
         self._write()
 
     def _write(self) -> None:
@@ -92,6 +92,7 @@ class Effort:
         try:
             await lane.health.turn(persist=self.call.persist)
             self.attempts += 1
+            self._answers_before = lane.health.answers
             self.sent_at = asyncio.get_running_loop().time()
             self.first_sent_at = self.first_sent_at or self.sent_at
             result = await once(self)
@@ -123,9 +124,8 @@ class Effort:
                     self.lane.limiter.failed(self.sent_at, now)
         health = self.lane.health
         # An endpoint that is down for everybody costs this call no attempt: it waits with the others.
-        if not health.down or health.answers != self._answers_seen:
+        if not health.down or health.answers != self._answers_before:
             self._counted += 1
-            self._answers_seen = health.answers
         if not self.call.persist or self._counted >= policy.attempts:
             raise failure.error()
         if health.down or failure.pause_s is not None:

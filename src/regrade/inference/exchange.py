@@ -151,9 +151,12 @@ def _document(effort: Effort, reply: aiohttp.ClientResponse, body: bytes) -> Jso
 
 
 def _status_in(error: Any) -> int:
-    """The HTTP status that an error of some proxies carries as its code; else 500."""
+    """The HTTP status that an error of some proxies carries as its code.
+
+    Their 5xx is about what is behind them for this one request; they themselves are not down.
+    """
     code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST else _SERVER_ERROR
+    return code if isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < _SERVER_ERROR else _SERVER_ERROR
 
 
 def _socket(address: tuple[object, ...]) -> socket.socket:

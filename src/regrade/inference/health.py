@@ -9,7 +9,7 @@ from regrade.ports import Clock
 
 _SUSPECTS = 4
 _LONGEST_GAP_S = 10.0
-_FORGOTTEN_S = 60.0
+_QUIET_S = 5.0
 
 
 class Health:
@@ -17,6 +17,7 @@ class Health:
 
     It is down when it cannot be reached or says so (502, 503, 504), or when several calls failed and none was
     answered meanwhile. While it is down, one waiting call at a time tries; the first answer lets all go on.
+    Once patience is over, calls fail at once; after a quiet moment, with no call at all, it gets another chance.
     """
 
     def __init__(self, policy: Policy, clock: Clock) -> None:
@@ -27,7 +28,7 @@ class Health:
         self._suspects: set[int] = set()
         self._down_since: float | None = None
         self._down_since_unix = 0
-        self._failed_at = 0.0
+        self._seen_at = 0.0
         self._last: Failure | None = None
         self._try_at = 0.0
         self._gap = policy.first_pause_s
@@ -47,6 +48,10 @@ class Health:
     def answered(self) -> None:
         """The endpoint works: whatever it answered, it did."""
         self.answers += 1
+        self._forget()
+
+    def _forget(self) -> None:
+        """It is up, as far as anybody knows."""
         if self._suspects:
             self._suspects.clear()
         if self._down_since is not None:
@@ -58,13 +63,12 @@ class Health:
         self._suspects.add(caller)
         if failure.kind is not Kind.DOWN and len(self._suspects) < _SUSPECTS and not self.down:
             return
-        forgotten = now - self._failed_at > _FORGOTTEN_S and not self._waiting
-        if self._down_since is None or forgotten:
+        if self._down_since is None:
             self._down_since, self._down_since_unix = now, self._clock.now()
             self._gap = self._policy.first_pause_s
             self._try_at = now + self._gap
             self._back.clear()
-        self._failed_at, self._last = now, failure
+        self._seen_at, self._last = now, failure
 
     async def turn(self, *, persist: bool) -> None:
         """Return when a call may try: at once while the endpoint is up, or where the call would not wait.
@@ -72,6 +76,8 @@ class Health:
         Raises ModelError, with the last failure's words, when patience is over.
         """
         loop = asyncio.get_running_loop()
+        if self.down and not self._waiting and loop.time() - self._seen_at > _QUIET_S:
+            self._forget()
         while persist and self._down_since is not None:
             now = loop.time()
             if now >= self._try_at:
@@ -80,6 +86,7 @@ class Health:
                 return
             until = self._down_since + self._policy.patience_s
             if now >= until:
+                self._seen_at = now
                 raise self._given_up(now)
             self._waiting += 1
             try:
