@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import random
+import re
 import socket
 import sys
 import threading
@@ -92,6 +94,8 @@ class Outside:
 
 def open_outside(settings: Settings) -> Outside:
     """Open the stores of a data directory, upgrading them first where they are older than this program."""
+    # SQLite, Python and the blobs would each make files that others can read where the folder lets them.
+    os.umask(0o077)
     data_dir = server_lock.open_data_dir(settings.data_dir)
     database = Database(sqlite_engine(data_dir / "regrade.sqlite3"))
     upgrade(database)
@@ -315,11 +319,23 @@ def _make_first_key(settings: Settings, keys: Keys) -> None:
     keys.adopt(secret, project="default", name="admin key file", admin=True)
 
 
+class LogLines(logging.Formatter):
+    """Records begin at the margin and nothing else does, so that no text of a client's passes for one."""
+
+    _CONTROL = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record, further lines indented."""
+        text = self._CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), super().format(record))
+        return text.replace("\n", "\n    ")
+
+
 def configure_logging(level: str) -> None:
     """Plain lines on standard error."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     # Libraries that speak of their every step.
     for name in ("alembic", "asyncio", "dbos", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what is answered with a 400

@@ -1,5 +1,6 @@
 """A server for one command: found on the data directory, or started for it and ended with it."""
 
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ def server_on(settings: Settings) -> Iterator[str]:
         yield running.url
         return
     log = server_lock.open_data_dir(settings.data_dir) / LOG
-    with log.open("wb") as output:
+    with open(log, "wb", opener=_for_owner) as output:
         child = subprocess.Popen(  # noqa: S603 - our own program
             _command(settings),
             # The child ends when this pipe closes, so it does not outlive us even if we are killed. A session of
@@ -46,6 +47,10 @@ def server_on(settings: Settings) -> Iterator[str]:
             child.wait()
         if child.stdin:
             child.stdin.close()
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _command(settings: Settings) -> list[str]:
