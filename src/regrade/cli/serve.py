@@ -67,12 +67,19 @@ def start_up_text(found: settings.Settings, url: str, seconds: float) -> str:
     rows = [
         ("API", f"{url}/v1", "set base_url to this"),
         ("Data", _short(found.data_dir), "SQLite and files, no other service needed"),
-        ("Models", "none", "graders that ask no model work; so do rows with recorded answers"),
+        ("Models", *_models(found)),
         ("Try", "regrade demo", "grades 60 support tickets, no model needed"),
     ]
     width = max(len(value) for _, value, _ in rows)
     body = "".join(f"  {title:<8}{value:<{width}}   {note}\n" for title, value, note in rows)
     return f"regrade {__version__}\n{body}ready {url} in {seconds:.1f} s\n"
+
+
+def _models(found: settings.Settings) -> tuple[str, str]:
+    names = [str(endpoint.get("name")) for endpoint in found.registry.get("endpoints", ())]
+    if names:
+        return ", ".join(names), "regrade models list shows what they serve"
+    return "none", "regrade models add adds an endpoint; recorded answers need none"
 
 
 def _short(path: Path) -> str:
