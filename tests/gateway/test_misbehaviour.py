@@ -28,7 +28,7 @@ def ask(client, model, **more):
         ("307", 502, "Told to answer 307."),
         ("html", 502, "Welcome to nginx!"),
         ("malformed", 502, "no answer of this API"),
-        ("error200", 502, "Provider returned error"),
+        ("error200", 500, "Provider returned error"),
         ("drop", 502, "closed the connection"),
         ("cut", 502, "in the middle"),
         ("no=seed", 400, "'seed' is not supported"),

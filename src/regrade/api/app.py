@@ -30,6 +30,7 @@ from regrade.api import (
 )
 from regrade.api.context import Services, project
 from regrade.api.edge import Edge, EdgeOptions
+from regrade.api.fast_lane import FastLane
 from regrade.api.openapi import ERRORS, PREFIXES, describe
 from regrade.core.errors import RegradeError
 from regrade.core.jsontext import dumps
@@ -59,6 +60,14 @@ class AppOptions:
 def build_app(services: Services, options: AppOptions) -> ASGIApp:
     """The application that a server serves; it holds no state but what `services` hold."""
     api = build_api(services)
+    lane = FastLane(
+        api,
+        {
+            "/chat/completions": chat_completions.create_chat_completion,
+            "/responses": responses.create_response,
+            "/embeddings": embeddings.create_embedding,
+        },
+    )
     description = dumps(describe(api, __version__))
 
     async def openapi(_request: Request) -> Response:
@@ -69,7 +78,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
 
     root = Router(
         [
-            *(Mount(prefix, api) for prefix in PREFIXES),
+            *(Mount(prefix, lane) for prefix in PREFIXES),
             *health.routes(options.ready),
             Route("/openapi.json", openapi),
             *options.web_routes,

@@ -6,8 +6,11 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from regrade.api.context import CurrentProject, CurrentServices, Services
+from regrade.api.context import CurrentProject, CurrentServices
+from regrade.api.context import project as project_of
+from regrade.api.context import services as services_of
 from regrade.api.http import REQUEST_ID, Document, json_response
+from regrade.api.http import document as document_of
 from regrade.api.openapi import answers, streams, takes
 from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order
 from regrade.api.stored_objects import earlier, list_response, metadata_of
@@ -34,11 +37,9 @@ router = APIRouter(tags=["Chat completions"])
     responses=streams(ChatCompletion),
     openapi_extra=takes(CreateChatCompletion),
 )
-async def create_chat_completion(
-    request: Request, services: CurrentServices, project: CurrentProject, document: Document
-) -> Response:
+async def create_chat_completion(request: Request) -> Response:
     """Ask a model."""
-    return await _ask(request, services, project, document)
+    return await _ask(request, await document_of(request))
 
 
 # Azure's clients name the model in the URL.
@@ -48,11 +49,9 @@ async def create_chat_completion(
     responses=streams(ChatCompletion),
     openapi_extra=takes(CreateDeployedChatCompletion),
 )
-async def create_deployed_chat_completion(
-    request: Request, services: CurrentServices, project: CurrentProject, deployment: str, document: Document
-) -> Response:
+async def create_deployed_chat_completion(request: Request, deployment: str) -> Response:
     """Ask the model that is deployed under this name."""
-    return await _ask(request, services, project, {**document, "model": deployment})
+    return await _ask(request, {**await document_of(request), "model": deployment})
 
 
 @router.get("/chat/completions", operation_id="listChatCompletions", responses=answers(ChatCompletionList))
@@ -120,7 +119,8 @@ def list_messages(
     return list_response(services.chat_completions.messages(project, completion_id, page))
 
 
-async def _ask(request: Request, services: Services, project: str, document: JsonObject) -> Response:
+async def _ask(request: Request, document: JsonObject) -> Response:
+    project, services = await project_of(request), await services_of(request)
     request_id = request.scope[REQUEST_ID]
     creation = None
     if document.get("store"):

@@ -5,7 +5,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from regrade.api.context import CurrentServices
+from regrade.api.context import project as project_of
+from regrade.api.context import services as services_of
 from regrade.api.http import Document
+from regrade.api.http import document as document_of
 from regrade.api.openapi import answers, takes
 from regrade.api.streaming import answer
 from regrade.types.embeddings import CreateDeployedEmbedding, CreateEmbedding, EmbeddingList
@@ -19,9 +22,11 @@ router = APIRouter(tags=["Embeddings"])
     responses=answers(EmbeddingList),
     openapi_extra=takes(CreateEmbedding),
 )
-async def create_embedding(request: Request, services: CurrentServices, document: Document) -> Response:
+async def create_embedding(request: Request) -> Response:
     """Ask a model for the embedding of each text."""
-    return await answer(request, services.embeddings.create(document))
+    await project_of(request)
+    services = await services_of(request)
+    return await answer(request, services.embeddings.create(await document_of(request)))
 
 
 # Azure's clients name the model in the URL.

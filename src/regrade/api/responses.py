@@ -5,7 +5,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from regrade.api.context import CurrentProject, CurrentServices
-from regrade.api.http import Document, json_response
+from regrade.api.context import project as project_of
+from regrade.api.context import services as services_of
+from regrade.api.http import document as document_of
+from regrade.api.http import json_response
 from regrade.api.openapi import answers, streams, takes
 from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order
 from regrade.api.stored_objects import earlier, list_response
@@ -23,10 +26,10 @@ router = APIRouter(tags=["Responses"])
     responses=streams(ResponseAnswer),
     openapi_extra=takes(CreateResponse),
 )
-async def create_response(
-    request: Request, services: CurrentServices, project: CurrentProject, document: Document
-) -> Response:
+async def create_response(request: Request) -> Response:
     """Ask a model."""
+    project, services = await project_of(request), await services_of(request)
+    document = await document_of(request)
     creation = None
     if document.get("store") is not False:
         creation, made = await earlier(request, services, project, services.responses.stored.get)
