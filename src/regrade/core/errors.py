@@ -57,6 +57,10 @@ class UnavailableError(RegradeError):
     """A part of the server that this needs cannot answer now."""
 
 
+class NoRoomError(UnavailableError):
+    """The disk is full: what failed can be done again once there is room, and nothing is lost until then."""
+
+
 class ConfigurationError(RegradeError):
     """A setting, a flag or a file of the operator's is wrong."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regrade.core.errors import NotFoundError
+from regrade.store.room import needing_room
 
 # No dot and no empty segment: nothing that matches can leave the root or name a file of `_INCOMING`.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9_-]{0,127}){0,3}")
@@ -26,7 +27,8 @@ class DiskBlobs:
 
     def writer(self, key: str) -> "DiskBlobWriter":
         """Begin a blob; it takes the place of an earlier one of the same key when it is committed."""
-        return DiskBlobWriter(self._path(key), self._incoming)
+        with needing_room():
+            return DiskBlobWriter(self._path(key), self._incoming)
 
     def open(self, key: str) -> BinaryIO:
         """Open for reading, seekable. Raises NotFoundError."""
@@ -73,15 +75,17 @@ class DiskBlobWriter:
 
     def write(self, data: bytes) -> None:
         """Append."""
-        self._file.write(data)
+        with needing_room():
+            self._file.write(data)
 
     def commit(self) -> None:
         """Make the blob visible, whole and durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        _make_directory(self._target.parent)
-        self._path.rename(self._target)
-        _sync_directory(self._target.parent)
+        with needing_room():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            _make_directory(self._target.parent)
+            self._path.rename(self._target)
+            _sync_directory(self._target.parent)
         self._file.close()
 
     def abort(self) -> None:

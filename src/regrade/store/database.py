@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from regrade.store.room import needing_room
+
 # Measured for this load: WAL lets readers pass writers, 16 KiB pages fit several output items each.
 _PRAGMAS = (
     "PRAGMA busy_timeout=30000",
@@ -61,7 +63,7 @@ class Database:
         """One transaction, committed at the end or rolled back whole."""
         # SQLite has one writer at a time. Threads of this process take turns here, because SQLite itself makes who
         # finds it busy sleep for milliseconds; only other processes meet that.
-        with self._writing, self.engine.begin() as connection:
+        with needing_room(), self._writing, self.engine.begin() as connection:
             if self._sqlite:
                 # The write lock is taken now, so that nothing read here can change before it is written.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from regrade.core.entities import Chunk, ChunkClaim, Eval, FinishedItem, Run
-from regrade.core.errors import NotFoundError, RegradeError
+from regrade.core.errors import NoRoomError, NotFoundError, RegradeError
 from regrade.core.ids import own_blob, secrets_blob
 from regrade.core.jsontext import loads
 from regrade.core.results import Tally
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.2
 _ATTEMPTS = 6
 _FIRST_PAUSE_SECONDS = 0.5
+_FULL_PAUSE_SECONDS = 10.0
+"""Between looks at a disk that is full; a run waits for room as long as it takes."""
 _COMPILED_EVALS = 32
 _ROWS_AT_ONCE = 128
 """Rows of one chunk that wait for models; how many calls are in flight is the limiter's to say."""
@@ -189,25 +191,34 @@ class EvalRuns:
 
         A run never sits in between: it goes on, or it says why it does not.
         """
-        for attempt in range(_ATTEMPTS):
+        attempt = 0
+        while attempt < _ATTEMPTS:
             try:
                 run = self._ports.runs.find(run_id)
                 if run is not None and run.status in ("queued", "in_progress"):
                     await work(run)
                 return
+            except NoRoomError as error:
+                logger.error("Run %s waits for room: %s", run_id, error.message)  # noqa: TRY400 - it says all
+                await asyncio.sleep(_FULL_PAUSE_SECONDS)
             except RegradeError as error:
                 logger.warning("Run %s failed: %s", run_id, error.message)
                 await self._fail(run_id, error.code or "invalid_run", error.message)
                 return
             except Exception:  # a disk or database that fails for a while; the traceback is logged
-                logger.exception("Run %s met an error, attempt %d of %d", run_id, attempt + 1, _ATTEMPTS)
-                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+                attempt += 1
+                logger.exception("Run %s met an error, attempt %d of %d", run_id, attempt, _ATTEMPTS)
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
         await self._fail(run_id, "server_error", "The server could not go on with this run; its log says why.")
 
     async def _fail(self, run_id: str, code: str, message: str) -> None:
         run = self._ports.runs.find(run_id)
-        if run is not None:
-            self._ports.runs.fail(run, {"code": code, "message": message}, now=self._clock.now())
+        while run is not None:
+            try:
+                self._ports.runs.fail(run, {"code": code, "message": message}, now=self._clock.now())
+                return
+            except NoRoomError:
+                await asyncio.sleep(_FULL_PAUSE_SECONDS)
 
 
 class _RunError(RegradeError):
