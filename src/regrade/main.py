@@ -35,6 +35,7 @@ from regrade.services.evals import Evals
 from regrade.services.files import Files
 from regrade.services.graders import Graders
 from regrade.services.keys import Keys
+from regrade.services.log_import import LogImport
 from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
 from regrade.services.responses import Responses
@@ -182,6 +183,12 @@ def open_keys(settings: Settings) -> Keys:
     """The keys of a data directory, before and beside a server, for a command that ends soon."""
     world = open_outside(settings)
     return Keys(world.keys, world.clock, world.ids)
+
+
+def open_log_import(settings: Settings) -> LogImport:
+    """The way into the stored completions and responses of a data directory, beside a server too."""
+    world = open_outside(settings)
+    return LogImport(world.stored_objects, world.clock)
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:

@@ -1,4 +1,4 @@
-"""`regrade import`: what other places hold, into a dump of its own; loading comes from the dump."""
+"""`regrade import`: what other places hold, into a dump of its own or, for recorded calls, into the store."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from regrade.cli.failures import CommandError, ExitCode
+from regrade.cli.options import Config, DataDir
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from regrade.dump.client import Account
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from regrade.dump.resources import Scope
     from regrade.dump.walk import Keeper
 
-app = typer.Typer(help="Save what hosted OpenAI still holds, and read such a dump back.", no_args_is_help=True)
+app = typer.Typer(help="Save what hosted OpenAI still holds; read dumps and logs of others.", no_args_is_help=True)
 
 _ALL_SAVED = "Everything found is saved."
 _GO_ON = "The same command tries what is missing again."
@@ -125,6 +128,51 @@ def import_dump(
         console.print(line, soft_wrap=True)
     if not report.whole:
         raise typer.Exit(ExitCode.GATE_NOT_MET)
+
+
+@app.command("logs")
+def import_logs(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL file (.gz too), or the folder of a dump.")],
+    project: Annotated[str, typer.Option(help="Project that gets the calls.")] = "default",
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Read recorded calls of models, so that evals can use them as if this server had made them.
+
+    Each line is one call: a request with its response, a stored chat completion with its messages, or a response
+    with its input. A call that is there already is left as it is.
+
+    Exit codes: 0 all lines were read, 1 some could not be, 2 usage.
+    """
+    from regrade import main, settings
+    from regrade.dump.logs import stored_completions
+
+    if not source.exists():
+        raise CommandError(f"There is no file {source}.")
+    importer = main.open_log_import(settings.load({"data_dir": data_dir, "config": config}))
+    try:
+        report = importer.add(project, stored_completions(source) if source.is_dir() else _lines(source))
+    except (OSError, EOFError) as error:
+        raise CommandError(f"{source} cannot be read: {error}.") from error
+    typer.echo(
+        f"{report.added['chat']} chat completions and {report.added['response']} responses are stored in project"
+        f" {project}; {report.known} were there already."
+    )
+    if report.refused:
+        typer.echo(f"{report.refused} could not be read:", err=True)
+        for reason in report.reasons:
+            typer.echo(f"  {reason}", err=True)
+        raise typer.Exit(ExitCode.GATE_NOT_MET)
+
+
+def _lines(source: Path) -> "Iterator[tuple[str, bytes]]":
+    import gzip
+
+    with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            text = line.removeprefix(b"\xef\xbb\xbf").strip()
+            if text:
+                yield f"line {number}", text
 
 
 def _save(account: "Account", scope: "Scope", out: Path) -> None:

@@ -53,15 +53,15 @@ def filter_of(source: JsonObject, metadata: JsonObject | None = None) -> StoredF
         if source.get(name) is not None
     }
     return StoredFilter(
-        metadata=tuple((key, _text(value)) for key, value in pairs),
+        metadata=tuple((key, pair_text(value)) for key, value in pairs),
         users=tuple(source.get("users") or ()),
         tools=tuple(source.get("tools") or ()),
         **given,
     )
 
 
-def _text(value: JsonValue) -> str:
-    """A value as metadata has it: stored values are texts, those of filters may be anything."""
+def pair_text(value: JsonValue) -> str:
+    """A value as metadata has it: stored values are texts, those of filters and of other logs may be anything."""
     return value if isinstance(value, str) else dumps(value).decode()
 
 

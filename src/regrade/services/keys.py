@@ -45,11 +45,7 @@ class Keys:
 
     def adopt(self, secret: str, *, project: str, name: str, admin: bool) -> Key:
         """A new key whose secret was made elsewhere."""
-        if _PROJECT.fullmatch(project) is None:
-            raise InvalidError(
-                f"'{project[:64]}' cannot be a project's name. Use up to 64 letters, digits, '.', '_' and '-'.",
-                param="project",
-            )
+        checked_project(project)
         if len(secret) < _MIN_SECRET:
             raise InvalidError(f"A key needs at least {_MIN_SECRET} random characters.", param="secret")
         if len(name) > _MAX_NAME:
@@ -124,6 +120,15 @@ class Keys:
         now = self._clock.now()
         active = self._store.active()
         return _Known(read_at=now, active=active, open=not active and not self._store.all())
+
+
+def checked_project(name: str) -> None:
+    """Raise InvalidError where no project can have this name."""
+    if _PROJECT.fullmatch(name) is None:
+        raise InvalidError(
+            f"'{name[:64]}' cannot be a project's name. Use up to 64 letters, digits, '.', '_' and '-'.",
+            param="project",
+        )
 
 
 def _hash(secret: str) -> bytes:
