@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from regrade.core import jsontext
 from regrade.core.errors import InvalidError, NotFoundError
 from regrade.types.json import JsonObject
+
+_MAX_VALUES = 1_000_000
 
 KEYS = ("name", "eval", "run", "data", "gate")
 
@@ -64,20 +66,50 @@ def _parse(path: Path) -> JsonObject:
         document = parse(path.read_bytes())
     except FileNotFoundError:
         raise NotFoundError(f"There is no eval file {path}.") from None
+    except RecursionError:
+        raise _too_deep(path) from None
     except (OSError, ValueError, InvalidError) as error:
         raise InvalidError(f"{path} cannot be read: {error}") from error
     if not isinstance(document, dict):
         raise InvalidError(f"{path} must hold one object with the keys {', '.join(KEYS)}.")
-    _refuse_what_json_lacks(path, document, "")
+    try:
+        _refuse_what_json_lacks(path, document, "")
+    except RecursionError:
+        raise _too_deep(path) from None
     return document
+
+
+def _too_deep(path: Path) -> InvalidError:
+    return InvalidError(f"{path} cannot be read: it is nested too deeply.")
 
 
 def _parse_yaml(text: bytes) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """YAML as JSON's superset: `no` and `2026-01-01` are texts, as their writers mean them."""
+        """YAML as JSON's superset: `no` and `2026-01-01` are texts, as their writers mean them.
 
+        An alias counts as all that it stands for, so that a few of them cannot become an immense document.
+        """
+
+        values = 0
+        sizes: ClassVar[dict[yaml.Node | None, int]]
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            is_alias, before = self.check_event(yaml.AliasEvent), self.values
+            node = super().compose_node(parent, index)
+            if is_alias and node not in self.sizes:
+                raise InvalidError("An alias in it stands for what holds the alias itself.")
+            if is_alias:
+                self.values += self.sizes[node]
+            else:
+                self.values += 1
+                self.sizes[node] = self.values - before
+            if self.values > _MAX_VALUES:
+                raise InvalidError(f"It has more than {_MAX_VALUES:,} values, aliases followed.")
+            return node
+
+    Loader.sizes = {}
     loose = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in loose]
