@@ -29,6 +29,7 @@ from regrade.workflows.upkeep import (
     sweep_runs,
 )
 
+_EXPIRED_AT_ONCE = 1_000
 _AT_ONCE = 4
 """Chunks at a time: they take turns, so a short run does not wait for a long one."""
 
@@ -99,6 +100,10 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
         Chore(name="drop the secrets of ended runs", do=lambda: drop_secrets(world.runs, world.blobs)),
         Chore(name="remove deleted and expired files", do=files.sweep),
         Chore(name="remove ended uploads", do=uploads.sweep),
+        Chore(
+            name="remove expired responses",
+            do=lambda: world.stored_objects.sweep(now=world.clock.now(), limit=_EXPIRED_AT_ONCE),
+        ),
     ]
 
 
