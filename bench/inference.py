@@ -56,7 +56,7 @@ async def through_models(url: str, calls: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "regrade.toml"
         config.write_text(f'[[endpoints]]\nname = "up"\nbase_url = "{url}"\nmodels = ["echo"]\n')
-        registry = Registry(config, variable=lambda name: None)
+        registry = Registry(config, variable=lambda _: None)
         async with Models(registry, clock=SystemClock(), jitter=random.random) as models:
 
             async def caller() -> None:

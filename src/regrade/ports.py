@@ -129,6 +129,8 @@ class ModelCall:
     """The request without `model`; translated, as is the answer, where the endpoint does not speak `api`."""
     repetition: int = 0
     """Tells equal requests apart that are asked again on purpose; part of the cache's key."""
+    urgency: int = 0
+    """Smaller goes first where calls wait for their turn."""
     persist: bool = True
     """Try again, wait for an endpoint that is down, use the cache. False for callers who want an answer of now."""
     lenient: bool = False

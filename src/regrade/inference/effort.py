@@ -87,7 +87,7 @@ class Effort:
 
     async def _attempt(self, once: Once[T]) -> T | Failure:
         lane = self.lane
-        await lane.limiter.acquire(self.tokens)
+        await lane.limiter.acquire(self.tokens, self.call.urgency)
         held = False
         try:
             await lane.health.turn(persist=self.call.persist)

@@ -1,7 +1,7 @@
 """How many requests a model gets at once: as many as it bears, below what the operator allows."""
 
 import asyncio
-from collections import deque
+from heapq import heappop, heappush
 
 _FIRST_LIMIT = 32
 _REFUSED_CUT = 0.7
@@ -38,7 +38,7 @@ class Bucket:
 
 
 class Limiter:
-    """Turns for one model of one endpoint, in the order of asking.
+    """Turns for one model of one endpoint: the most urgent first, among equals in the order of asking.
 
     Additive increase, multiplicative decrease: the limit doubles every round until the first sign of too much, then
     grows by little more than one a round. It is cut at each such sign: a 429, a failure of the server, answers that
@@ -52,7 +52,9 @@ class Limiter:
         self._limit = min(self._ceiling, float(_FIRST_LIMIT))
         self._doubling = True
         self._in_flight = 0
-        self._queue: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._queue: list[tuple[int, int, asyncio.Future[None], float]] = []
+        """A heap of (urgency, order of asking, turn, tokens)."""
+        self._asked = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed_until = now
         self._cut_at = now
@@ -81,13 +83,17 @@ class Limiter:
         """Whether `acquire` wants an estimate of tokens."""
         return self._tokens is not None
 
-    async def acquire(self, tokens: float = 0.0) -> None:
-        """Wait for a turn of a request that will use about so many tokens; `release` gives it back."""
+    async def acquire(self, tokens: float = 0.0, urgency: int = 0) -> None:
+        """Wait for a turn of a request that will use about so many tokens; `release` gives it back.
+
+        A smaller `urgency` goes before a larger one.
+        """
         loop = asyncio.get_running_loop()
         if not self._queue and self._admits(tokens, loop.time()) is None:
             return
         turn = loop.create_future()
-        self._queue.append((turn, tokens))
+        self._asked += 1
+        heappush(self._queue, (urgency, self._asked, turn, tokens))
         self._pump()
         try:
             await turn
@@ -161,16 +167,16 @@ class Limiter:
         """Give turns to those that wait, as many as there are."""
         loop = asyncio.get_running_loop()
         while self._queue:
-            turn, tokens = self._queue[0]
+            _, _, turn, tokens = self._queue[0]
             if turn.done():  # cancelled while it waited
-                self._queue.popleft()
+                heappop(self._queue)
                 continue
             wait = self._admits(tokens, loop.time())
             if wait is not None:
                 if wait < float("inf"):
                     self._pump_in(wait, loop)
                 return
-            self._queue.popleft()
+            heappop(self._queue)
             turn.set_result(None)
 
     def _pump_in(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:

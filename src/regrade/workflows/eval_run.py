@@ -109,7 +109,7 @@ class EvalRuns:
             Tally.from_json(claim.tally),
             self._clock,
             self._max_row_bytes,
-            await asyncio.to_thread(self._sampler, run),
+            await asyncio.to_thread(self._sampler, run, claim.chunk.k),
         )
 
         def commit(batch: Sequence[FinishedItem]) -> bool:
@@ -125,8 +125,8 @@ class EvalRuns:
                 held = await one_by_one(lines, grading.finish, commit, self._turns)
         return held and self._ports.chunks.flush(claim, [], grading.tally, done=True)
 
-    def _sampler(self, run: Run) -> Sampler | None:
-        """What asks the run's model; None where its rows bring their samples."""
+    def _sampler(self, run: Run, k: int) -> Sampler | None:
+        """What asks the run's model for chunk `k`; None where its rows bring their samples."""
         data_source = run.data_source
         if run.has_secrets:
             secrets = loads(b"".join(self._ports.blobs.pieces(secrets_blob(run.id))))
@@ -135,9 +135,9 @@ class EvalRuns:
         plan = compile_plan(data_source, recorded=True)
         if plan is None:
             return None
-        return Sampler(
-            plan, self._ports.models, MessageFiles(run.project, self._ports.files, self._ports.blobs, self._clock)
-        )
+        files = MessageFiles(run.project, self._ports.files, self._ports.blobs, self._clock)
+        # Graders' calls have 0: rows that have their samples end before new ones begin. Early chunks come first.
+        return Sampler(plan, self._ports.models, files, urgency=k + 1)
 
     def _select(self, run: Run) -> str:
         """Keep what the run's source selects now as the run's own rows; the blob that they are in."""

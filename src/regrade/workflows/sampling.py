@@ -34,10 +34,12 @@ class Drawn:
 class Sampler:
     """Asks one run's model."""
 
-    def __init__(self, plan: SamplingPlan, models: ModelPort, files: "MessageFiles") -> None:
+    def __init__(self, plan: SamplingPlan, models: ModelPort, files: "MessageFiles", urgency: int) -> None:
+        """`urgency` orders the calls of chunks, so that they end one after the other and never all at once."""
         self._plan = plan
         self._models = models
         self._files = files
+        self._urgency = urgency
         self._sample_of = samples.sample_of_chat if plan.api == "chat" else samples.sample_of_response
 
     async def draw(self, item: JsonObject, row: int) -> Drawn:
@@ -45,7 +47,9 @@ class Sampler:
         request = self._plan.request(item)
         body = await self._files.inlined(request)
         # Equal rows are asked anew each time; the same row of another run may be answered from the cache.
-        call = ModelCall(api=self._plan.api, model=self._plan.model, body=body, repetition=row)
+        call = ModelCall(
+            api=self._plan.api, model=self._plan.model, body=body, repetition=row, urgency=self._urgency
+        )
         try:
             answer = await self._models.ask(call)
         except ModelError as error:
