@@ -9,6 +9,7 @@ from regrade.core.errors import InvalidError
 from regrade.core.jsontext import dumps, loads
 from regrade.store.creations import remember
 from regrade.store.database import Database
+from regrade.store.pages import taken
 from regrade.store.runs import delete_runs
 from regrade.store.tables import evals, runs
 from regrade.types.json import JsonObject
@@ -63,8 +64,9 @@ class SqlEvals:
                 here, there = sa.tuple_(*sort), sa.tuple_(*map(sa.literal, cursor))
                 query = query.where(here > there if page.order == "asc" else here < there)
             directed = [column.asc() if page.order == "asc" else column.desc() for column in sort]
-            rows = connection.execute(query.order_by(*directed).limit(page.limit + 1)).mappings().all()
-        return Page(data=[_eval(row) for row in rows[: page.limit]], has_more=len(rows) > page.limit)
+            found = connection.execute(query.order_by(*directed).limit(page.limit + 1)).mappings()
+            rows, has_more = taken(found, page.limit)
+        return Page(data=[_eval(row) for row in rows], has_more=has_more)
 
     def update(
         self, project: str, eval_id: str, *, name: str | None, metadata: JsonObject | None, now: int

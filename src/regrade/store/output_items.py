@@ -10,6 +10,7 @@ from regrade.core.entities import FinishedItem, Page, Run
 from regrade.core.ids import item_key
 from regrade.core.results import ItemStatus
 from regrade.store.database import Database
+from regrade.store.pages import taken
 from regrade.store.tables import output_item_bodies, output_items
 
 STATUS_NUMBER: dict[ItemStatus, int] = {"pass": 1, "fail": 2, "error": 3}
@@ -50,16 +51,15 @@ class SqlOutputItems:
         if status is not None:
             keys = keys.where(output_items.c.status == STATUS_NUMBER[status])
         keys = keys.order_by(key.asc() if order == "asc" else key.desc()).limit(limit + 1)
+        body_key = output_item_bodies.c.key
+        bodies = sa.select(body_key, output_item_bodies.c.body)
+        bodies = bodies.order_by(body_key.asc() if order == "asc" else body_key.desc())
         with self._database.read() as connection:
             wanted = list(connection.execute(keys).scalars())
-            bodies = connection.execute(
-                sa.select(output_item_bodies.c.key, output_item_bodies.c.body).where(
-                    output_item_bodies.c.key.in_(wanted[:limit])
-                )
-            ).all()
-        by_key: dict[int, bytes] = {row[0]: row[1] for row in bodies}
-        page = [(each - base, by_key[each]) for each in wanted[:limit] if each in by_key]
-        return Page(data=page, has_more=len(wanted) > limit)
+            found = connection.execute(bodies.where(body_key.in_(wanted[:limit]))).mappings()
+            rows, ended_early = taken(found, limit)
+        page = [(row["key"] - base, row["body"]) for row in rows]
+        return Page(data=page, has_more=ended_early or len(wanted) > limit)
 
 
 def insert_items(connection: sa.Connection, run_number: int, items: Sequence[FinishedItem]) -> None:

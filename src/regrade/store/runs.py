@@ -13,6 +13,7 @@ from regrade.core.jsontext import dumps, loads
 from regrade.core.results import Counts, Tally, merged
 from regrade.store.creations import remember
 from regrade.store.database import Database
+from regrade.store.pages import taken
 from regrade.store.tables import chunks, evals, output_item_bodies, output_items, runs
 from regrade.types.json import JsonObject
 
@@ -77,8 +78,10 @@ class SqlRuns:
                     raise InvalidError(f"No run found with id '{page.after}' to page after.", param="after")
                 query = query.where(runs.c.id > page.after if page.order == "asc" else runs.c.id < page.after)
             order = runs.c.id.asc() if page.order == "asc" else runs.c.id.desc()
-            rows = connection.execute(query.order_by(order).limit(page.limit + 1)).mappings().all()
-            return Page(data=_runs(connection, rows[: page.limit]), has_more=len(rows) > page.limit)
+            rows, has_more = taken(
+                connection.execute(query.order_by(order).limit(page.limit + 1)).mappings(), page.limit
+            )
+            return Page(data=_runs(connection, rows), has_more=has_more)
 
     def tally(self, run: Run) -> Tally:
         """The aggregates as committed by now."""
