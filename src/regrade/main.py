@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 
 import uvicorn
@@ -20,7 +21,7 @@ from regrade import engine, server_lock
 from regrade import settings as options
 from regrade.api.app import AppOptions, build_app
 from regrade.api.context import Services
-from regrade.api.edge import LOOPBACK_HOSTS, EdgeOptions
+from regrade.api.edge import EdgeOptions
 from regrade.api.protocol import BoundedHttp
 from regrade.core.errors import ConfigurationError
 from regrade.inference.cache import ResponseCache
@@ -38,6 +39,7 @@ from regrade.services.keys import Keys
 from regrade.services.log_import import LogImport
 from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
+from regrade.services.request_files import RequestFiles
 from regrade.services.responses import Responses
 from regrade.services.run_definitions import RunDefinitions
 from regrade.services.runs import Runs
@@ -145,6 +147,7 @@ def open_models(
 def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient, public_url: str) -> Services:
     """The services of a server."""
     clock, ids = world.clock, world.ids
+    request_files = RequestFiles(world.files, world.blobs, clock)
     runs = Runs(
         evals=world.evals,
         runs=world.runs,
@@ -171,8 +174,8 @@ def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient,
         ),
         graders=Graders(ModelsFromThreads(models)),
         models=Models(models),
-        chat_completions=ChatCompletions(models, world.stored_objects, ids, clock),
-        responses=Responses(models, world.stored_objects, ids, clock),
+        chat_completions=ChatCompletions(models, world.stored_objects, request_files, ids, clock),
+        responses=Responses(models, world.stored_objects, request_files, ids, clock),
         embeddings=Embeddings(models),
         keys=Keys(world.keys, clock, ids),
         creations=Creations(world.creations, clock),
@@ -200,8 +203,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         world.blobs.clean()
         keys = Keys(world.keys, world.clock, world.ids)
         _make_first_key(settings, keys)
-        _require_keys_off_loopback(settings, keys)
         listener = _listen(settings.host, settings.port)
+        require_keys_off_loopback(settings, keys, listener)
         url = settings.local_url(listener.getsockname()[1])
         models = open_models(settings, world.clock, url=url)
         engine_of_queue = engine.sqlite_engine(world.engine_path)
@@ -302,9 +305,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _require_keys_off_loopback(settings: Settings, keys: Keys) -> None:
-    loopback = settings.host in LOOPBACK_HOSTS or settings.host == "::1" or settings.host.startswith("127.")
-    if not loopback and keys.open():
+def require_keys_off_loopback(settings: Settings, keys: Keys, listener: socket.socket) -> None:
+    """Raises ConfigurationError. The address counts, not its name: `127.example.com` may lead anywhere."""
+    if keys.open() and not ip_address(listener.getsockname()[0]).is_loopback:
+        listener.close()
         raise ConfigurationError(
             f"Without keys this server answers on loopback only, and --host is {settings.host}. Make a key first: "
             "regrade keys create --project default --admin",
