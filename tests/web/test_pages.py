@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from regrade.core.results import Tally
 from regrade.web.watching import Watched
 from web.sites import HandClock, Row
 
@@ -283,3 +284,23 @@ def test_pages_that_watch_a_run_share_one_reading_a_second(site):
     assert watched.tally(run).passed == 3
     clock.time += 1
     assert watched.tally(run).passed == 5
+
+
+def test_what_models_were_asked_is_shown(site):
+    eval_ = site.add_eval()
+    run = site.add_run(eval_, more=2)
+    claim = site.world.chunks.claim(run, 0)
+    tally = Tally.from_json(claim.tally)
+    tally.usage.add("<b>gpt</b>", {"prompt_tokens": 1200, "completion_tokens": 34, "total_tokens": 1234})
+    site.world.chunks.flush(claim, [], tally, done=False)
+    said = words(site.get(site.path(run)))
+    assert "Model Calls Input tokens Cached Output tokens <b>gpt</b> 1 1,200 0 34" in said
+
+
+def test_a_run_that_waits_for_an_endpoint_says_for_which_and_how_long(site):
+    run = site.add_run(site.add_eval(), more=2)
+    claim = site.world.chunks.claim(run, 0)
+    since = site.world.clock.now() - 90
+    site.world.chunks.flush(claim, [], Tally.from_json(claim.tally), done=False, waiting={"office": since})
+    said = words(site.get(site.path(run)))
+    assert "The run waits for the endpoint office . It has been down for 1 min 3" in said

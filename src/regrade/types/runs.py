@@ -170,6 +170,10 @@ class Run(Answered):
     per_model_usage: list[ModelUsage]
     per_testing_criteria_results: list[CriterionResult]
     data_source: JsonObject
+    waiting: Annotated[
+        dict[str, int] | None,
+        Field(description="Endpoints that are down while calls wait for them, and since when; else it is absent."),
+    ] = None
     error: RunError | None
     metadata: Metadata
 

@@ -69,6 +69,10 @@ class RunReport:
     spoken: str
     """Progress for screen readers, in steps of ten percent so that it is not spoken every second."""
     criteria: list[CriterionReport]
+    usage: list[JsonObject]
+    """`per_model_usage` as it is now."""
+    waiting: list[tuple[str, str]]
+    """(endpoint, for how long) of those that are down while calls wait for them."""
     first_error: str | None
 
 
@@ -96,6 +100,10 @@ def report(run: Run, eval_: JsonObject, tally: Tally, now: int) -> RunReport:
             _criterion(criterion, tally.criteria.get(criterion["id"]) or CriterionTally())
             for criterion in eval_["testing_criteria"]
         ],
+        usage=tally.usage.as_json(),
+        waiting=[(endpoint, words.duration(now - since)) for endpoint, since in run.waiting.items()]
+        if live
+        else [],
         first_error=tally.first_error,
     )
 
