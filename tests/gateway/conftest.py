@@ -41,7 +41,7 @@ models = ["nobody"]
 
 @contextmanager
 def gateway(folder, up, *flags, env=None):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     config = folder / "regrade.toml"
     config.write_text(CONFIG.format(url=up.url))
     with serving(folder / "data", "--workers", "0", "--config", str(config), *flags, env=env) as running:

@@ -1,6 +1,7 @@
 """What the real SDK gets through the gateway, from endpoints that speak chat alone, responses alone, or both."""
 
 import asyncio
+import json
 
 import openai
 import pydantic
@@ -187,3 +188,26 @@ def test_azure_clients_name_the_model_in_the_url(server):
 def test_azures_other_prefix_answers_the_same(server):
     with openai.OpenAI(base_url=f"{server.url}/openai/v1/", api_key="unused", max_retries=0) as client:
         assert client.chat.completions.create(model="both/echo", messages=HELLO).model == "both/echo-001"
+
+
+@pytest.mark.parametrize("spoken", SPOKEN)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_file_of_this_server_reaches_the_model_by_its_content(client, sent, spoken, stream):
+    png = b"\x89PNG\r\n\x1a\n0000"
+    file = client.files.create(file=("a.png", png), purpose="vision")
+    parts = [{"type": "input_text", "text": "See"}, {"type": "input_image", "file_id": file.id}]
+    answer = client.responses.create(
+        model=f"{spoken}/echo", input=[{"role": "user", "content": parts}], stream=stream
+    )
+    response = [*answer][-1].response if stream else answer
+    assert "data:image/png;base64,iVBORw0KGgowMDAw" in json.dumps(sent())
+    [item] = client.responses.input_items.list(response.id)
+    assert item.content[1].file_id == file.id
+
+
+def test_a_file_that_nobody_has_uploaded_is_refused_with_its_place(client):
+    parts = [{"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"file_id": "file-none"}}]
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model="both/echo", messages=[{"role": "user", "content": parts}])
+    assert refused.value.param == "messages[0].content[1].image_url.file_id"
+    assert "file-none" in refused.value.message

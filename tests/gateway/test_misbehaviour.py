@@ -14,30 +14,33 @@ def ask(client, model, **more):
     return client.chat.completions.create(model=model, messages=HELLO, **more)
 
 
+EITHER = [
+    ("400", 400, "Told to answer 400."),
+    ("404", 404, "Told to answer 404."),
+    ("429", 429, "Told to answer 429."),
+    ("500", 500, "Told to answer 500."),
+    ("503", 503, "Told to answer 503."),
+    ("quota", 429, "You exceeded your current quota."),
+    ("key=k", 502, "Incorrect API key"),
+    ("409", 502, "Told to answer 409."),
+    ("307", 502, "Told to answer 307."),
+    ("html", 502, "Welcome to nginx!"),
+    ("drop", 502, "closed the connection"),
+    ("no=seed", 400, "'seed' is not supported"),
+]
+WHOLE = [
+    ("malformed", 502, "no answer of this API"),
+    ("error200", 500, "Provider returned error"),
+    ("cut", 502, "in the middle"),
+]
+"""Of answers that are not streamed; streams are cut further below."""
+
+
 @pytest.mark.parametrize(
-    ("fault", "status", "words"),
-    [
-        ("400", 400, "Told to answer 400."),
-        ("404", 404, "Told to answer 404."),
-        ("429", 429, "Told to answer 429."),
-        ("500", 500, "Told to answer 500."),
-        ("503", 503, "Told to answer 503."),
-        ("quota", 429, "You exceeded your current quota."),
-        ("key=k", 502, "Incorrect API key"),
-        ("409", 502, "Told to answer 409."),
-        ("307", 502, "Told to answer 307."),
-        ("html", 502, "Welcome to nginx!"),
-        ("malformed", 502, "no answer of this API"),
-        ("error200", 500, "Provider returned error"),
-        ("drop", 502, "closed the connection"),
-        ("cut", 502, "in the middle"),
-        ("no=seed", 400, "'seed' is not supported"),
-    ],
+    ("fault", "status", "words", "stream"),
+    [(*case, stream) for case in EITHER for stream in (False, True)] + [(*case, False) for case in WHOLE],
 )
-@pytest.mark.parametrize("stream", [False, True])
 def test_an_upstreams_error_comes_back_in_its_words(client, fault, status, words, stream):
-    if stream and fault in ("malformed", "cut", "error200"):
-        pytest.skip("of answers that are not streamed; streams are cut below")
     with pytest.raises(openai.APIStatusError) as failed:
         ask(client, f"both/echo@{fault}", seed=1, stream=stream, store=True)
     assert failed.value.status_code == status
@@ -184,3 +187,14 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream_ends_it(server, up, clie
     assert up.state()["abandoned"] == 1
     assert not list(client.chat.completions.list(model="both/long=200000"))
     assert ask(client, "both/echo").choices[0].message.content == "hello you all"
+
+
+def test_a_client_is_told_how_long_to_wait_and_when_to_give_up(http):
+    body = {"messages": HELLO}
+    limited = http.post("/v1/chat/completions", json={**body, "model": "both/echo@429=3"})
+    assert limited.headers["retry-after"] == "3"
+    assert limited.json()["error"]["type"] == "requests"
+    locked = http.post("/v1/chat/completions", json={**body, "model": "both/echo@key=k"})
+    assert (locked.status_code, locked.headers["x-should-retry"]) == (502, "false")
+    passing = http.post("/v1/chat/completions", json={**body, "model": "both/echo@500"})
+    assert "x-should-retry" not in passing.headers

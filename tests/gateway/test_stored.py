@@ -166,6 +166,13 @@ def test_a_response_in_the_background_is_cancelled_and_deleted_where_it_runs(cli
     assert up.state()["background"] == 0
 
 
+def test_a_stored_response_is_answered_whole(client):
+    response = client.responses.create(model="resp/echo", input="hi")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.retrieve(response.id, stream=True)
+    assert refused.value.param == "stream"
+
+
 def test_only_what_runs_in_the_background_can_be_cancelled(client):
     response = client.responses.create(model="resp/echo", input="hi")
     with pytest.raises(openai.BadRequestError) as refused:
@@ -209,6 +216,8 @@ def test_a_repeated_request_finds_what_the_first_one_stored(http):
     again = http.post("/v1/chat/completions", json=body, headers={"x-stainless-retry-count": "1"}).json()
     other = http.post("/v1/chat/completions", json=body).json()
     assert again["id"] == first["id"] != other["id"]
+    elsewhere = http.post("/openai/chat/completions", json=body, headers={"x-stainless-retry-count": "1"}).json()
+    assert elsewhere["id"] in (first["id"], other["id"])
     answer = http.post("/v1/responses", json={"model": "both/echo", "input": "repeat"}).json()
     headers = {"x-stainless-retry-count": "2"}
     assert (

@@ -1,6 +1,7 @@
 """Requests into documents, documents into responses, errors into statuses: the one place that knows all three."""
 
 from collections.abc import Mapping
+from math import ceil
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -63,8 +64,20 @@ def json_response(content: JsonValue | bytes, status: int = 200) -> Response:
 
 def error_response(scope: Scope, error: errors.RegradeError) -> Response:
     """The error in the form that clients of this prefix read."""
-    headers = {"www-authenticate": "Bearer"} if isinstance(error, errors.AuthenticationError) else None
-    return _error(scope, _status(error), error.message, error.param, error.code, headers)
+    return _error(scope, _status(error), error.message, error.param, error.code, _headers(error))
+
+
+def _headers(error: errors.RegradeError) -> Mapping[str, str] | None:
+    """What a client is to do next, as far as a header can say it."""
+    match error:
+        case errors.AuthenticationError():
+            return {"www-authenticate": "Bearer"}
+        case errors.ModelError(pause_s=float(pause)):
+            return {"retry-after": str(ceil(pause))}
+        case errors.ModelError(status=int(status)) if status not in _OF_UPSTREAMS and status < 500:  # noqa: PLR2004
+            return {"x-should-retry": "false"}  # our 502 looks like a passing trouble, and this is none
+        case _:
+            return None
 
 
 def _status(error: errors.RegradeError) -> int:

@@ -1,9 +1,12 @@
 """/responses."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from regrade.api import streaming
 from regrade.api.context import CurrentProject, CurrentServices
 from regrade.api.context import project as project_of
 from regrade.api.context import services as services_of
@@ -12,8 +15,8 @@ from regrade.api.http import json_response
 from regrade.api.openapi import answers, streams, takes
 from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order
 from regrade.api.stored_objects import earlier, list_response
-from regrade.api.streaming import answer, stream
 from regrade.core.entities import PageRequest
+from regrade.core.errors import InvalidError
 from regrade.types.responses import CreateResponse, InputItemList, ResponseDeleted
 from regrade.types.responses import Response as ResponseAnswer
 
@@ -36,16 +39,22 @@ async def create_response(request: Request) -> Response:
         if made is not None and not document.get("stream"):
             return json_response(made)
     if document.get("stream"):
-        return await stream(request, services.responses.stream(project, document, creation))
-    return await answer(request, services.responses.create(project, document, creation))
+        return await streaming.stream(request, services.responses.stream(project, document, creation))
+    return await streaming.answer(request, services.responses.create(project, document, creation))
 
 
 @router.get("/responses/{response_id}", operation_id="getResponse", responses=answers(ResponseAnswer))
 async def retrieve_response(
-    request: Request, services: CurrentServices, project: CurrentProject, response_id: str
+    request: Request,
+    services: CurrentServices,
+    project: CurrentProject,
+    response_id: str,
+    stream: Annotated[bool, Query(description="Refused: what is stored is answered whole.")] = False,
 ) -> Response:
     """Retrieve a stored response."""
-    return await answer(request, services.responses.get(project, response_id))
+    if stream:
+        raise InvalidError("A stored response is answered whole; read it without 'stream'.", param="stream")
+    return await streaming.answer(request, services.responses.get(project, response_id))
 
 
 @router.delete("/responses/{response_id}", operation_id="deleteResponse", responses=answers(ResponseDeleted))
@@ -53,7 +62,7 @@ async def delete_response(
     request: Request, services: CurrentServices, project: CurrentProject, response_id: str
 ) -> Response:
     """Delete a stored response."""
-    return await answer(request, services.responses.delete(project, response_id))
+    return await streaming.answer(request, services.responses.delete(project, response_id))
 
 
 @router.post("/responses/{response_id}/cancel", operation_id="cancelResponse", responses=answers(ResponseAnswer))
@@ -61,7 +70,7 @@ async def cancel_response(
     request: Request, services: CurrentServices, project: CurrentProject, response_id: str
 ) -> Response:
     """Cancel a response that runs in the background."""
-    return await answer(request, services.responses.cancel(project, response_id))
+    return await streaming.answer(request, services.responses.cancel(project, response_id))
 
 
 @router.get("/responses/{response_id}/input_items", operation_id="listInputItems", responses=answers(InputItemList))

@@ -72,13 +72,21 @@ class RowError(RegradeError):
 class ModelError(RegradeError):
     """A model gave no answer: the endpoint refused, failed for too long, or cannot be reached.
 
-    `status` is the upstream's HTTP status, where it answered at all; `message` holds its own words.
+    `status` is the upstream's HTTP status, where it answered at all; `message` holds its own words, `pause_s` how
+    long it asks to wait.
     """
 
     code = "model_error"
 
     def __init__(
-        self, message: str, *, status: int | None = None, code: str | None = None, param: str | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        pause_s: float | None = None,
     ) -> None:
         super().__init__(message, code=code, param=param)
         self.status = status
+        self.pause_s = pause_s

@@ -45,7 +45,7 @@ class Failure:
 
     def error(self) -> ModelError:
         """As callers get it."""
-        return ModelError(self.message, status=self.status, code=self.code, param=self.param)
+        return ModelError(self.message, status=self.status, code=self.code, param=self.param, pause_s=self.pause_s)
 
 
 def of_status(endpoint: str, status: int, body: bytes, secret: str | None, pause_s: float | None) -> Failure:

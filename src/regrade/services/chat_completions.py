@@ -25,6 +25,7 @@ from regrade.services.model_calls import (
     required,
     translated,
 )
+from regrade.services.request_files import RequestFiles
 from regrade.services.stored_objects import StoredObjects
 from regrade.types.json import JsonObject
 
@@ -41,15 +42,14 @@ class _Call:
     request_id: str
     model: str
     body: JsonObject
+    """As received."""
+    forwarded: JsonObject
+    """As the endpoint gets it."""
     metadata: JsonObject
     stored_as: str | None
     """The id of the object to be, where it is to be stored."""
     created_at: int
     creation: Creation | None
-
-    @property
-    def forwarded(self) -> JsonObject:
-        return {key: value for key, value in self.body.items() if key not in _OURS}
 
     @property
     def wants_usage(self) -> bool:
@@ -60,8 +60,11 @@ class _Call:
 class ChatCompletions:
     """What the endpoints under /chat/completions mean. What is async is for the event loop of the models."""
 
-    def __init__(self, models: ModelPort, store: StoredObjectStore, ids: Ids, clock: Clock) -> None:
+    def __init__(
+        self, models: ModelPort, store: StoredObjectStore, files: RequestFiles, ids: Ids, clock: Clock
+    ) -> None:
         self._models = models
+        self._files = files
         self._store = store
         self._ids = ids
         self._clock = clock
@@ -73,7 +76,7 @@ class ChatCompletions:
         self, project: str, body: JsonObject, request_id: str, creation: Creation | None
     ) -> JsonObject:
         """Ask the model, and store the answer before it is given. Raises ModelError."""
-        call = self._read(project, body, request_id, creation)
+        call = await self._read(project, body, request_id, creation)
         asked = ModelCall(api="chat", model=call.model, body=call.forwarded, persist=False)
         answer = (await self._models.ask(asked)).body
         if call.stored_as is not None:
@@ -85,7 +88,7 @@ class ChatCompletions:
         self, project: str, body: JsonObject, request_id: str, creation: Creation | None
     ) -> AsyncGenerator[bytes]:
         """The answer's events; it is stored before the last one. Raises ModelError, but only before the first."""
-        call = self._read(project, body, request_id, creation)
+        call = await self._read(project, body, request_id, creation)
         endpoint = await self._models.find(call.model)
         if "chat" not in endpoint.api:
             events = self._translated(call, endpoint)
@@ -114,18 +117,22 @@ class ChatCompletions:
         self.stored.delete(project, completion_id)
         return {"object": "chat.completion.deleted", "id": completion_id, "deleted": True}
 
-    def _read(self, project: str, body: JsonObject, request_id: str, creation: Creation | None) -> _Call:
+    async def _read(self, project: str, body: JsonObject, request_id: str, creation: Creation | None) -> _Call:
         model = model_of(body)
         if not required(body, "messages", list):
             raise InvalidError("'messages' is empty; a model needs at least one message.", param="messages")
         objects(body, "messages")
         objects(body, "tools")
+        optional(body, "stream", bool)
         store = optional(body, "store", bool)
         return _Call(
             project=project,
             request_id=request_id,
             model=model,
             body=body,
+            forwarded=await self._files.inlined(
+                project, {key: value for key, value in body.items() if key not in _OURS}
+            ),
             metadata=metadata.checked(optional(body, "metadata", dict)),
             stored_as=self._ids.new("chat") if store else None,
             created_at=self._clock.now(),

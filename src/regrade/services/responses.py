@@ -26,6 +26,7 @@ from regrade.services.model_calls import (
     required,
     translated,
 )
+from regrade.services.request_files import RequestFiles
 from regrade.services.stored_objects import StoredObjects
 from regrade.types.json import JsonObject
 
@@ -67,7 +68,7 @@ class _Call:
         return bool(self.body.get("background"))
 
     def forwarded(self) -> JsonObject:
-        """The request as the endpoint gets it."""
+        """The request as the endpoint gets it, but for the content of files."""
         forwarded = {key: value for key, value in self.body.items() if key not in _OURS}
         if self.native and not self.body.get("conversation"):
             forwarded["store"] = self.background  # without which there is nothing to come back to
@@ -90,8 +91,11 @@ class _Call:
 class Responses:
     """What the endpoints under /responses mean. What is async is for the event loop of the models."""
 
-    def __init__(self, models: ModelPort, store: StoredObjectStore, ids: Ids, clock: Clock) -> None:
+    def __init__(
+        self, models: ModelPort, store: StoredObjectStore, files: RequestFiles, ids: Ids, clock: Clock
+    ) -> None:
         self._models = models
+        self._files = files
         self._store = store
         self._ids = ids
         self._clock = clock
@@ -102,7 +106,7 @@ class Responses:
     async def create(self, project: str, body: JsonObject, creation: Creation | None) -> JsonObject:
         """Ask the model, and store the answer before it is given. Raises ModelError."""
         call = await self._read(project, body, creation)
-        asked = ModelCall(api="responses", model=call.model, body=call.forwarded(), persist=False)
+        asked = ModelCall(api="responses", model=call.model, body=await self._forwarded(call), persist=False)
         given = (await self._models.ask(asked)).body
         answer = call.own(given)
         await self._keep(call, answer, upstream_id=given.get("id"))
@@ -167,6 +171,7 @@ class Responses:
         elif body.get("prompt") is None:
             required(body, "input", str)
         objects(body, "tools")
+        optional(body, "stream", bool)
         store = optional(body, "store", bool)
         pairs = metadata.checked(optional(body, "metadata", dict))
         endpoint = await self._models.find(model)
@@ -211,13 +216,14 @@ class Responses:
         said += filter(_can_be_sent, loads(previous.answer).get("output") or [])
         return {**body, "input": said + responses_items(body.get("input") or [])}
 
+    async def _forwarded(self, call: _Call) -> JsonObject:
+        return await self._files.inlined(call.project, call.forwarded())
+
     # -- streams --------------------------------------------------------------------------------------------
 
     async def _native(self, call: _Call) -> AsyncGenerator[bytes]:
         """The events of an endpoint that speaks responses; those that hold the whole response become ours."""
-        asked = ModelCall(
-            api="responses", model=call.model, body={**call.forwarded(), "stream": True}, persist=False
-        )
+        asked = ModelCall(api="responses", model=call.model, body=await self._forwarded(call), persist=False)
         ended = kept = False
         async with aclosing(self._models.stream(asked)) as events:
             async for event in events:
@@ -242,7 +248,7 @@ class Responses:
 
     async def _translated(self, call: _Call) -> AsyncGenerator[bytes]:
         """The events of an endpoint that speaks chat alone."""
-        request = translated(call.endpoint, responses_request_to_chat, {**call.forwarded(), "stream": True})
+        request = translated(call.endpoint, responses_request_to_chat, await self._forwarded(call))
         asked = ModelCall(api="chat", model=call.model, body=request, persist=False)
         state = ChatToResponsesStream(call.body, response_id=call.stored_as)
         begun = ended = False
