@@ -8,8 +8,8 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -182,16 +182,18 @@ def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient,
     )
 
 
-def open_keys(settings: Settings) -> Keys:
-    """The keys of a data directory, before and beside a server, for a command that ends soon."""
-    world = open_outside(settings)
-    return Keys(world.keys, world.clock, world.ids)
+@contextmanager
+def open_keys(settings: Settings) -> Iterator[Keys]:
+    """The keys of a data directory, before and beside a server."""
+    with closing(open_outside(settings)) as world:
+        yield Keys(world.keys, world.clock, world.ids)
 
 
-def open_log_import(settings: Settings) -> LogImport:
+@contextmanager
+def open_log_import(settings: Settings) -> Iterator[LogImport]:
     """The way into the stored completions and responses of a data directory, beside a server too."""
-    world = open_outside(settings)
-    return LogImport(world.stored_objects, world.clock)
+    with closing(open_outside(settings)) as world:
+        yield LogImport(world.stored_objects, world.clock)
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:

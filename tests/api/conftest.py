@@ -40,9 +40,9 @@ def new_eval():
 @pytest.fixture(scope="package")
 def keyed(tmp_path_factory) -> Keyed:
     data_dir = tmp_path_factory.mktemp("keyed") / "data"
-    keys = main.open_keys(settings.load({"data_dir": str(data_dir)}, environ={}))
-    _, red = keys.create("red", "", admin=False)
-    _, blue = keys.create("blue", "", admin=False)
+    with main.open_keys(settings.load({"data_dir": str(data_dir)}, environ={})) as keys:
+        _, red = keys.create("red", "", admin=False)
+        _, blue = keys.create("blue", "", admin=False)
     with serving(data_dir, "--workers", "0", "--max-body-bytes", "100000") as running:
         yield Keyed(running, red, blue)
 

@@ -27,8 +27,8 @@ def http(server):
 @pytest.fixture(scope="package")
 def keyed(tmp_path_factory) -> Keyed:
     data_dir = tmp_path_factory.mktemp("keyed") / "data"
-    keys = main.open_keys(settings.load({"data_dir": str(data_dir)}, environ={}))
-    _, red = keys.create("red", "", admin=False)
-    _, blue = keys.create("blue", "", admin=False)
+    with main.open_keys(settings.load({"data_dir": str(data_dir)}, environ={})) as keys:
+        _, red = keys.create("red", "", admin=False)
+        _, blue = keys.create("blue", "", admin=False)
     with serving(data_dir) as running:
         yield Keyed(running, red, blue)

@@ -149,9 +149,9 @@ def import_logs(
 
     if not source.exists():
         raise CommandError(f"There is no file {source}.")
-    importer = main.open_log_import(settings.load({"data_dir": data_dir, "config": config}))
     try:
-        report = importer.add(project, stored_completions(source) if source.is_dir() else _lines(source))
+        with main.open_log_import(settings.load({"data_dir": data_dir, "config": config})) as importer:
+            report = importer.add(project, stored_completions(source) if source.is_dir() else _lines(source))
     except (OSError, EOFError) as error:
         raise CommandError(f"{source} cannot be read: {error}.") from error
     typer.echo(

@@ -28,8 +28,8 @@ def create(
     """
     from regrade import main
 
-    found = settings.load({"data_dir": data_dir, "config": config})
-    key, secret = main.open_keys(found).create(project, name, admin=admin)
+    with main.open_keys(settings.load({"data_dir": data_dir, "config": config})) as keys:
+        key, secret = keys.create(project, name, admin=admin)
     typer.echo(f"Key {key.id} of project {key.project}; keep it, it is not shown again:")
     typer.echo(secret)
 
@@ -45,7 +45,8 @@ def list_keys(data_dir: DataDir = None, config: Config = None) -> None:
 
     from regrade import main
 
-    keys = main.open_keys(settings.load({"data_dir": data_dir, "config": config})).list()
+    with main.open_keys(settings.load({"data_dir": data_dir, "config": config})) as opened:
+        keys = opened.list()
     if not keys:
         typer.echo("There are no keys: the server answers on loopback only, and takes any.")
         return
@@ -70,5 +71,6 @@ def revoke(
     """Revoke a key: from now on no request can use it."""
     from regrade import main
 
-    main.open_keys(settings.load({"data_dir": data_dir, "config": config})).revoke(key_id)
+    with main.open_keys(settings.load({"data_dir": data_dir, "config": config})) as keys:
+        keys.revoke(key_id)
     typer.echo(f"Key {key_id} is revoked.")
