@@ -1,11 +1,13 @@
 """Runs that ask a model: what is sent, what comes back, what is counted, and what misbehaving models do to them."""
 
 import json
+import time
 
 import openai
 import pytest
 
 from evals import inline_source, jsonl, wait
+from servers import serving
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "reference": {}}, "required": ["text"]}
 CONFIG = {"type": "custom", "item_schema": SCHEMA, "include_sample_schema": True}
@@ -179,8 +181,6 @@ def test_an_unknown_file_in_messages_is_refused_with_its_path(client, eval_):
 
 
 def test_an_unknown_model_is_refused_with_names_that_come_close(tmp_path, up):
-    from servers import serving
-
     (tmp_path / "regrade.toml").write_text(
         f'[[endpoints]]\nname = "one"\nbase_url = "{up.url}"\nmodels = ["llama-3-8b"]\n'
     )
@@ -197,16 +197,83 @@ def test_a_tool_kind_that_chat_lacks_is_refused_with_kind_and_endpoint(client, e
         client.evals.runs.create(eval_.id, data_source=asked)
 
 
-def test_a_secret_inside_a_tool_is_in_no_answer_and_after_the_run_nowhere(client, eval_, server, up):
-    token = "planted-token-8c1f"
-    tool = {"type": "mcp", "server_label": "x", "server_url": "https://mcp.example", "authorization": token}
-    asked = asking("both/request", rows("one"), kind="responses", tools=[tool])
-    run = run_of(client, eval_, asked)
-    [item] = items_of(client, run)
-    assert token in json.dumps(up.requests())
-    shown = json.dumps([item["results"], run.to_dict(warnings=False)])
-    assert token not in shown
+def test_a_secret_inside_a_tool_reaches_the_model_and_no_answer(client, eval_, up):
+    tool = mcp_tool("planted-token-8c1f")
+    run = run_of(client, eval_, asking("both/upper", rows("one"), kind="responses", tools=[tool]))
+    assert "planted-token-8c1f" in json.dumps(up.requests())
+    shown = json.dumps([items_of(client, run), run.to_dict(warnings=False)])
+    assert "planted-token-8c1f" not in shown
     assert "<redacted>" in shown
+
+
+def mcp_tool(token):
+    headers = {"X-Key": f"{token}-header"}
+    return {
+        "type": "mcp",
+        "server_label": "x",
+        "server_url": "https://x",
+        "authorization": token,
+        "headers": headers,
+    }
+
+
+@pytest.mark.parametrize("end", ["complete", "cancel"])
+def test_after_a_run_its_secrets_are_nowhere_in_the_data_directory(tmp_path, up, end):
+    token = "planted-token-77aa"
+    (tmp_path / "regrade.toml").write_text(
+        f'[[endpoints]]\nname = "up"\nbase_url = "{up.url}"\nmodels = ["*"]\napi = ["responses"]\n'
+    )
+    with serving(tmp_path / "data") as server:
+        with server.client() as client:
+            eval_ = client.evals.create(data_source_config=CONFIG, testing_criteria=[SAYS])
+            model = "upper" if end == "complete" else "upper@hang"
+            asked = asking(model, rows("one"), kind="responses", tools=[mcp_tool(token)])
+            run = client.evals.runs.create(eval_.id, data_source=asked)
+            if end == "cancel":
+                client.evals.runs.cancel(run.id, eval_id=eval_.id)
+            assert wait(client, run).status == ("completed" if end == "complete" else "canceled")
+        deadline = time.monotonic() + 25
+        while found := [path for path in files_below(tmp_path / "data") if token.encode() in path.read_bytes()]:
+            assert time.monotonic() < deadline, f"the secret is still in {found}"
+            time.sleep(0.2)
+
+
+def files_below(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_cache_answers_the_same_row_of_another_run(tmp_path, up):
+    (tmp_path / "regrade.toml").write_text(f'[[endpoints]]\nname = "up"\nbase_url = "{up.url}"\nmodels = ["*"]\n')
+    with serving(tmp_path / "data", "--response-cache-bytes", "1 MiB") as server, server.client() as client:
+        eval_ = client.evals.create(data_source_config=CONFIG, testing_criteria=[SAYS])
+        content = rows("cached one", "cached one")
+        before = up.state()["requests"]
+        runs = [run_of(client, eval_, asking("upper", content)) for _ in range(2)]
+        assert up.state()["requests"] - before == 2
+        cached = [[item["sample"].get("cached", False) for item in items_of(client, run)] for run in runs]
+        assert cached == [[False, False], [True, True]]
+
+
+def test_sounds_are_sent_as_they_are(client, eval_):
+    parts = [
+        {"type": "input_text", "text": "{{item.text}}"},
+        {"type": "input_audio", "input_audio": {"data": "{{item.sound}}", "format": "wav"}},
+    ]
+    messages = {"type": "template", "template": [{"role": "user", "content": parts}]}
+    content = [{"item": {"text": "listen", "sound": "UklGRg==", "reference": ""}}]
+    run = run_of(client, eval_, asking("request", content, messages=messages))
+    [item] = items_of(client, run)
+    assert '"data":"UklGRg=="' in item["sample"]["output"][0]["content"].replace(" ", "")
+    assert item["sample"]["input"][0]["content"] == "listen <audio>UklGRg==</audio>"
+
+
+def test_one_prompt_is_tried_on_several_models(client, eval_):
+    content = rows("one", "two")
+    rates = {}
+    for model in ("upper", "echo", "both/upper"):
+        run = run_of(client, eval_, asking(model, content), metadata={"experiment": "e1"})
+        rates[model] = run.result_counts.passed
+    assert rates == {"upper": 2, "echo": 0, "both/upper": 2}
 
 
 def test_rows_of_a_file_that_carry_samples_need_no_messages(client, eval_):

@@ -32,6 +32,7 @@ from regrade.workflows.chunk import many_at_once, one_by_one
 from regrade.workflows.grading import CompiledEval, RowGrading
 from regrade.workflows.sampling import MessageFiles, Sampler
 from regrade.workflows.turns import Turns
+from regrade.workflows.upkeep import drop_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +95,17 @@ class EvalRuns:
             await asyncio.to_thread(self._ports.chunks.plan, run, planned, source_blob=blob, tally=empty, now=now)
         undone = await asyncio.to_thread(self._ports.chunks.undone, run)
         await asyncio.to_thread(self._ports.engine.start_chunks, run.id, undone)
-        await asyncio.to_thread(self._ports.chunks.finish, run, now=self._clock.now())
+        await asyncio.to_thread(self._finish, run)
 
     async def _chunk(self, run: Run, k: int) -> None:
         claim = self._ports.chunks.claim(run, k)
         if claim is None or await self._grade(run, claim):
-            self._ports.chunks.finish(run, now=self._clock.now())
+            self._finish(run)
+
+    def _finish(self, run: Run) -> None:
+        """End the run if every chunk is done; its secrets go with it, or after a crash here with the next upkeep."""
+        if self._ports.chunks.finish(run, now=self._clock.now()) and run.has_secrets:
+            drop_secrets(self._ports.runs, self._ports.blobs)
 
     async def _grade(self, run: Run, claim: ChunkClaim) -> bool:
         """Grade the chunk's rows that are not done; False where somebody else has taken it, or the run ended."""
