@@ -103,7 +103,7 @@ class EvalRuns:
             self._finish(run)
 
     def _finish(self, run: Run) -> None:
-        """End the run if every chunk is done; its secrets go with it, or after a crash here with the next upkeep."""
+        """End the run if every chunk is done; its secrets go too, or after a crash with the next upkeep."""
         if self._ports.chunks.finish(run, now=self._clock.now()) and run.has_secrets:
             drop_secrets(self._ports.runs, self._ports.blobs)
 
