@@ -39,6 +39,7 @@ from regrade.services.keys import Keys
 from regrade.services.log_import import LogImport
 from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
+from regrade.services.request_files import RequestFiles
 from regrade.services.responses import Responses
 from regrade.services.run_definitions import RunDefinitions
 from regrade.services.runs import Runs
@@ -146,6 +147,7 @@ def open_models(
 def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient, public_url: str) -> Services:
     """The services of a server."""
     clock, ids = world.clock, world.ids
+    request_files = RequestFiles(world.files, world.blobs, clock)
     runs = Runs(
         evals=world.evals,
         runs=world.runs,
@@ -172,8 +174,8 @@ def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient,
         ),
         graders=Graders(ModelsFromThreads(models)),
         models=Models(models),
-        chat_completions=ChatCompletions(models, world.stored_objects, ids, clock),
-        responses=Responses(models, world.stored_objects, ids, clock),
+        chat_completions=ChatCompletions(models, world.stored_objects, request_files, ids, clock),
+        responses=Responses(models, world.stored_objects, request_files, ids, clock),
         embeddings=Embeddings(models),
         keys=Keys(world.keys, clock, ids),
         creations=Creations(world.creations, clock),
