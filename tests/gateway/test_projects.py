@@ -13,10 +13,9 @@ PATHS = ("chat/completions", "responses", "embeddings")
 @pytest.fixture(scope="module")
 def keyed(up, tmp_path_factory):
     folder = tmp_path_factory.mktemp("keyed") / "here"
-    with gateway(folder, up) as first:
-        first.stop()
-    keys = main.open_keys(settings.load({"data_dir": str(folder / "data")}, environ={}))
-    red, blue = (keys.create(project, "", admin=False)[1] for project in ("red", "blue"))
+    folder.mkdir()
+    with main.open_keys(settings.load({"data_dir": str(folder / "data")}, environ={})) as keys:
+        red, blue = (keys.create(project, "", admin=False)[1] for project in ("red", "blue"))
     with gateway(folder, up) as server, server.client(red) as red_client, server.client(blue) as blue_client:
         yield server, red_client, blue_client
 
