@@ -14,6 +14,7 @@ from sqlalchemy import event
 from regrade.core.jsontext import dumps, loads
 
 _QUEUE = "work"
+_RAISED = "raised"
 _RUN = "eval_run"
 _CHUNK = "eval_run_chunk"
 _POLL_SECONDS = 0.1
@@ -29,10 +30,13 @@ class _JsonSerializer(Serializer):
     """JSON in place of DBOS's default, which is pickle: whoever can write the database must not run code."""
 
     def serialize(self, data: Any) -> str:
+        if isinstance(data, BaseException):  # what a workflow ended with; it is only ever looked at by people
+            data = {_RAISED: f"{type(data).__name__}: {data}"}
         return dumps(data).decode()
 
     def deserialize(cls, serialized_data: str) -> Any:  # noqa: N805 - named so in the base class
-        return loads(serialized_data.encode())
+        data = loads(serialized_data.encode())
+        return RuntimeError(data[_RAISED]) if isinstance(data, dict) and _RAISED in data else data
 
     def name(self) -> str:
         return "regrade_json"

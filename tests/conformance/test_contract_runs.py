@@ -208,8 +208,8 @@ BAD_RUNS = [
     ),
     (
         {"data_source": {"type": "completions", "model": "none", "source": inline_source([{}])["source"]}},
-        "invalid_value",
-        "data_source.type",
+        "missing_required_parameter",
+        "data_source.input_messages",
     ),
     ({"data_source": inline_source([row(0, right=True)]), "name": 5}, "invalid_type", "name"),
     ({"data_source": inline_source([row(0, right=True)]), "metadata": {"k": 1}}, "invalid_type", "metadata"),
@@ -230,7 +230,8 @@ def test_a_grader_that_needs_what_is_missing_is_kept_by_evals_and_refused_by_run
     eval_id = http.post("/evals", json=body).json()["id"]
     answer = http.post(f"/evals/{eval_id}/runs", json={"data_source": inline_source([row(0, right=True)])})
     error = answer.json()["error"]
-    assert (answer.status_code, error["param"]) == (400, "testing_criteria[1]")
+    path = "testing_criteria[1]" if grader["type"] == "python" else "testing_criteria[1].model"
+    assert (answer.status_code, error["param"]) == (400, path)
     assert "no " in error["message"]
 
 
