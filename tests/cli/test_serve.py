@@ -46,15 +46,23 @@ def test_a_server_says_when_it_is_ready_and_ends_well_when_told_to(tmp_path, tel
     assert not (tmp_path / "server.json").exists()
 
 
+def workers_of(process):
+    """The grading processes; between fork and exec a child is not yet what it will be."""
+    return [child for child in process.children() if "regrade.worker" in child.cmdline()]
+
+
 def test_who_tells_a_starting_server_to_stop_does_not_wait_for_its_workers(tmp_path):
     with start("serve", "--port", "0", "--data-dir", tmp_path) as server:
-        process = psutil.Process(server.pid)
-        wait_until(process.children)
-        process.children()[0].suspend()
-        [listening] = process.net_connections()
-        urlopen(f"http://127.0.0.1:{listening.laddr.port}/health", timeout=30).close()
-        server.terminate()
-        server.communicate(timeout=30)  # half of what a server waits for workers
+        try:
+            process = psutil.Process(server.pid)
+            wait_until(lambda: workers_of(process))
+            workers_of(process)[0].suspend()
+            [listening] = process.net_connections()
+            urlopen(f"http://127.0.0.1:{listening.laddr.port}/health", timeout=30).close()
+            server.terminate()
+            server.communicate(timeout=30)  # half of what a server waits for workers
+        finally:
+            server.kill()
     assert server.returncode == 0
 
 
