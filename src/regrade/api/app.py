@@ -63,6 +63,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
     lane = FastLane(
         api,
         {
+            "/evals": evals.create_eval,
             "/chat/completions": chat_completions.create_chat_completion,
             "/responses": responses.create_response,
             "/embeddings": embeddings.create_embedding,

@@ -1,10 +1,16 @@
 """/evals."""
 
 from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 
-from regrade.api.context import CurrentAttempt, CurrentProject, CurrentServices
+from regrade.api.context import CurrentProject, CurrentServices
+from regrade.api.context import attempt as attempt_of
+from regrade.api.context import project as project_of
+from regrade.api.context import services as services_of
 from regrade.api.http import Document, json_response
+from regrade.api.http import document as document_of
 from regrade.api.openapi import answers, takes
 from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order, OrderBy, envelope
 from regrade.core.entities import PageRequest
@@ -21,12 +27,14 @@ router = APIRouter(tags=["Evals"])
     responses=answers(Eval, 201, "The eval, in normal form."),
     openapi_extra=takes(CreateEval),
 )
-def create_eval(
-    services: CurrentServices, project: CurrentProject, attempt: CurrentAttempt, document: Document
-) -> Response:
+async def create_eval(request: Request) -> Response:
     """Create an eval."""
-    made = services.creations.once(
-        attempt,
+    project = await project_of(request)
+    services = await services_of(request)
+    document = await document_of(request)
+    made = await run_in_threadpool(
+        services.creations.once,
+        await attempt_of(request, project),
         lambda creation: services.evals.create(project, document, creation),
         lambda eval_id: services.evals.get(project, eval_id),
     )
