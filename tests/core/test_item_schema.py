@@ -159,3 +159,11 @@ def test_a_custom_config_without_a_schema_or_with_a_wrong_one_is_refused():
         with pytest.raises(InvalidError) as caught:
             normalise(config)
         assert caught.value.param == "data_source_config.item_schema"
+
+
+@pytest.mark.parametrize("text_bytes", [None, 20, 10**9])
+def test_the_size_of_the_text_around_an_item_changes_nothing_but_the_time(text_bytes):
+    schema = ItemSchema({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+    assert schema.check({"n": 1}, text_bytes=text_bytes) is None
+    assert schema.check({"n": "x"}, text_bytes=text_bytes).startswith("item.n: ")
+    assert schema.check({}, text_bytes=text_bytes).startswith("item: ")

@@ -1,11 +1,13 @@
 """The JSON Schema of an eval's items: compiled once a run, checked once a row, never fetching anything."""
 
+from contextlib import suppress
 from typing import cast
 
 import jsonschema_rs
 
 from regrade.core.errors import InvalidError
-from regrade.core.schema_cost import SchemaRefusedError, cost_of, measured
+from regrade.core.jsontext import MAX_DEPTH
+from regrade.core.schema_cost import Measure, SchemaRefusedError, cost_of, measured
 from regrade.types.json import JsonObject, JsonValue
 
 MAX_WORK = 100_000_000
@@ -18,7 +20,7 @@ _MAX_REASON = 500
 class ItemSchema:
     """A compiled JSON Schema, draft 2020-12."""
 
-    __slots__ = ("_cost", "_is_valid", "_validate")
+    __slots__ = ("_always_affordable", "_cost", "_is_valid", "_validate")
 
     def __init__(self, schema: JsonObject, *, at: str = "data_source_config.item_schema") -> None:
         """Raises InvalidError where this is no JSON Schema, or one that refers to something outside itself."""
@@ -44,9 +46,19 @@ class ItemSchema:
             raise InvalidError(f"'{at}' is not a valid JSON Schema: {error}.", param=at) from error
         self._is_valid = validator.is_valid
         self._validate = validator.validate
+        # A text of n bytes holds at most n values and n characters, and this is the dearest depth for both.
+        dearest = self._cost.of(Measure(values=1, characters=1, depth=MAX_DEPTH))
+        self._always_affordable = MAX_WORK // max(1, dearest)
 
-    def check(self, item: JsonValue) -> str | None:
-        """None where the item fits; else the path that does not and why, such as `item.age: "x" is not ...`."""
+    def check(self, item: JsonValue, *, text_bytes: int | None = None) -> str | None:
+        """None where the item fits; else the path that does not and why, such as `item.age: "x" is not ...`.
+
+        `text_bytes` is the size of the JSON text around the item: small ones need not be measured.
+        """
+        if text_bytes is not None and text_bytes <= self._always_affordable:
+            with suppress(ValueError):  # text that is not Unicode; `problem` says so
+                if self._is_valid(item):
+                    return None
         problem = self.problem(item, "item")
         return None if problem is None else ": ".join(problem)
 

@@ -62,7 +62,7 @@ class RowGrading:
         item: JsonObject = {}
         try:
             item, recorded = jsonl.parse(line, max_row_bytes=self._max_row_bytes)
-            reason = self._compiled.schema.check(item)
+            reason = self._compiled.schema.check(item, text_bytes=len(line.text or b""))
             if reason is not None:
                 raise RowError(f"Line {line.number}: {reason}")
             if self._sampler is None:
