@@ -27,7 +27,8 @@ def floor(source: Path, target: Path) -> float:
 
 def grade(source: Path, rows: int, count: int, data_dir: Path) -> tuple[float, float, float, float]:
     """Rows a second, CPU-microseconds a row, peak MiB of a worker, and of the same worker while idle."""
-    with serving(data_dir, "--workers", str(count), "--log-level", "warning") as server, server.client() as client:
+    flags = ("--workers", str(count), "--log-level", "warning", "--max-file-bytes", "4 GiB")
+    with serving(data_dir, *flags) as server, server.client() as client:
         upload = client.files.create(file=source.open("rb"), purpose="evals")
         eval_ = client.evals.create(data_source_config=CONFIG, testing_criteria=CRITERIA)
         idle = max(map(peak_mib, workers(server)))
