@@ -65,6 +65,12 @@ def test_a_criterion_without_a_threshold_judges_nothing():
     assert chart.rules == []
 
 
+def test_a_judge_without_a_threshold_passes_from_the_middle_of_its_range():
+    chart = charts.histogram({"type": "score_model", "range": [0, 10]}, {"4.00": 1, "5.00": 2})
+    assert {rect.kind for rect in chart.rects} == {"fail", "pass"}
+    assert charts.pass_threshold({"type": "score_model"}) == 0.5
+
+
 def test_no_scores_are_no_chart():
     assert charts.histogram(EXACT, {}) is None
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from regrade.core.judging import threshold_of
 from regrade.core.results import Counts
 from regrade.core.statistics import wilson
 from regrade.types.json import JsonObject
@@ -170,6 +171,8 @@ def pass_threshold(criterion: JsonObject) -> float | None:
     match criterion:
         case {"type": "string_check" | "label_model"}:
             return 0.5
+        case {"type": "score_model"}:
+            return threshold_of(criterion)
         case {"pass_threshold": int() | float() as threshold}:
             return threshold
         case _:
