@@ -8,6 +8,7 @@ from regrade.core.filenames import display_name
 from regrade.core.parsing import parse
 from regrade.ports import Blobs, Clock, FileStore, Ids
 from regrade.services.incoming import Incoming, blob_key
+from regrade.services.sweeping import sweep_blobs
 from regrade.types.files import CreateFile, ExpiresAfter
 from regrade.types.json import JsonObject
 
@@ -107,12 +108,7 @@ class Files:
 
     def sweep(self, limit: int = 100) -> int:
         """Delete the bytes of up to `limit` files that are gone; how many there were."""
-        blobs = self._store.sweep(before=self._clock.now() - _SWEEP_GRACE, limit=limit)
-        for blob in blobs:
-            self._blobs.delete(blob)
-        if blobs:
-            self._store.forget(blobs)
-        return len(blobs)
+        return sweep_blobs(self._store, self._blobs, before=self._clock.now() - _SWEEP_GRACE, limit=limit)
 
     def _file(self, project: str, file_id: str) -> File:
         file = self._store.get(project, file_id, now=self._clock.now())

@@ -11,6 +11,7 @@ from regrade.core.parsing import parse
 from regrade.ports import Blobs, Clock, FileStore, Ids, UploadStore
 from regrade.services.files import checked_name, file_document, lifetime_of
 from regrade.services.incoming import Incoming, blob_key
+from regrade.services.sweeping import sweep_blobs
 from regrade.types.json import JsonObject
 from regrade.types.uploads import CompleteUpload, CreateUpload
 
@@ -129,12 +130,7 @@ class Uploads:
 
     def sweep(self, limit: int = 100) -> int:
         """Delete the bytes of up to `limit` parts of ended uploads; how many there were."""
-        blobs = self._store.sweep(before=self._clock.now() - _SWEEP_GRACE, limit=limit)
-        for blob in blobs:
-            self._blobs.delete(blob)
-        if blobs:
-            self._store.forget(blobs)
-        return len(blobs)
+        return sweep_blobs(self._store, self._blobs, before=self._clock.now() - _SWEEP_GRACE, limit=limit)
 
     def _upload(self, project: str, upload_id: str) -> Upload:
         """The upload; one whose hour is over is expired, swept or not."""
