@@ -6,7 +6,7 @@ from regrade.core import samples
 from regrade.core.entities import Eval, FinishedItem, Run
 from regrade.core.errors import RowError
 from regrade.core.ids import output_item_id
-from regrade.core.item_schema import compile_item_schema, item_schema_of
+from regrade.core.item_schema import compile_item_schema
 from regrade.core.jsontext import dumps
 from regrade.core.results import ItemStatus, Tally
 from regrade.graders.build import build
@@ -21,8 +21,6 @@ class CompiledEval:
     """An eval's schema and graders, compiled once and used for every row of its runs."""
 
     def __init__(self, eval_: Eval, models: ModelPort) -> None:
-        self.eval_id = eval_.id
-        self.item_schema = item_schema_of(eval_.data_source_config)
         self.schema = compile_item_schema(eval_.data_source_config)
         self.names = [criterion["id"] for criterion in eval_.testing_criteria]
         self.graders = [build(criterion, models) for criterion in eval_.testing_criteria]
