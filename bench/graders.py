@@ -18,7 +18,7 @@ from regrade.core import samples
 from regrade.core.criteria import normalise
 from regrade.core.item_schema import ItemSchema
 from regrade.graders.build import build
-from regrade.ports import Row
+from regrade.ports.grading import Row
 
 
 def cost(step: Callable[[Any], object], inputs: Iterable[Any], count: int) -> float:

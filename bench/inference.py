@@ -20,7 +20,7 @@ import uvloop
 
 from regrade.inference.client import Models
 from regrade.inference.registry import Registry
-from regrade.ports import ModelCall
+from regrade.ports.models import ModelCall
 from regrade.system import SystemClock
 from upstream import upstream
 

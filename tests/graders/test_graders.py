@@ -10,7 +10,7 @@ from endpoints import no_models
 from regrade.core.criteria import normalise
 from regrade.core.errors import InvalidError
 from regrade.graders.build import build, check
-from regrade.ports import Row
+from regrade.ports.grading import Row
 
 MODELS = no_models()
 CHECK = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "{{item.ref}}", "operation": "eq"}

@@ -10,7 +10,7 @@ import pytest
 from regrade.inference.client import Models
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
-from regrade.ports import ModelCall
+from regrade.ports.models import ModelCall
 from regrade.system import SystemClock
 from upstream import upstream
 

@@ -6,7 +6,7 @@ import pytest
 from inference.conftest import chat, responses, said
 from regrade.core.errors import InvalidError, ModelError
 from regrade.inference.cache import ResponseCache
-from regrade.ports import ModelCall
+from regrade.ports.models import ModelCall
 
 
 def test_an_answer_comes_with_the_name_of_who_gave_it(there):

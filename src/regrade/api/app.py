@@ -34,7 +34,7 @@ from regrade.api.fast_lane import FastLane
 from regrade.api.openapi import ERRORS, PREFIXES, describe
 from regrade.core.errors import RegradeError
 from regrade.core.jsontext import dumps
-from regrade.ports import Clock, Ids
+from regrade.ports.system import Clock, Ids
 
 __all__ = ["AppOptions", "Services", "build_app"]
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regrade.api.http import REQUEST_ID, error_response, internal_error, is_azure
 from regrade.core.errors import ForbiddenError, RegradeError, TooLargeError
-from regrade.ports import Clock, Ids
+from regrade.ports.system import Clock, Ids
 
 OPENAI_VERSION = "2020-10-01"
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})

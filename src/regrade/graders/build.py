@@ -8,7 +8,8 @@ from regrade.graders.judge import ModelJudge
 from regrade.graders.multi import Multi
 from regrade.graders.string_check import StringCheck
 from regrade.graders.text_similarity import TextSimilarity
-from regrade.ports import Grader, ModelApi, ModelPort
+from regrade.ports.grading import Grader
+from regrade.ports.models import ModelApi, ModelPort
 from regrade.types.json import JsonObject
 
 

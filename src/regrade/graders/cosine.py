@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from regrade.core.errors import ModelError, RowError
 from regrade.core.templates import compile_template
 from regrade.graders.outcome import errored
-from regrade.ports import Grade, GraderError, ModelAnswer, ModelCall, ModelPort, Row
+from regrade.ports.grading import Grade, GraderError, Row
+from regrade.ports.models import ModelAnswer, ModelCall, ModelPort
 from regrade.types.json import JsonObject
 
 DEFAULT_MODEL = "text-embedding-3-large"

@@ -3,7 +3,8 @@
 from regrade.core.errors import ModelError, RowError
 from regrade.core.judging import AnswerForm, Judge, JudgingError, judge_sample
 from regrade.graders.outcome import errored
-from regrade.ports import Grade, GraderError, ModelAnswer, ModelCall, ModelPort, Row
+from regrade.ports.grading import Grade, GraderError, Row
+from regrade.ports.models import ModelAnswer, ModelCall, ModelPort
 from regrade.types.json import JsonObject
 
 _FORMS: tuple[AnswerForm, ...] = ("json_schema", "json_object", "text")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from regrade.core.errors import RowError
 from regrade.core.formula import compile_formula
 from regrade.graders.outcome import errored, grade_all
-from regrade.ports import Grade, Grader, Row
+from regrade.ports.grading import Grade, Grader, Row
 from regrade.types.json import JsonObject
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from regrade.core.errors import RowError
 from regrade.core.templates import MissingVariableError
-from regrade.ports import Grade, Grader, GraderError, Row
+from regrade.ports.grading import Grade, Grader, GraderError, Row
 
 
 def errored(error: RowError) -> Grade:

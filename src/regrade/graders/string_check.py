@@ -5,7 +5,7 @@ from collections.abc import Callable
 from regrade.core.errors import RowError
 from regrade.core.templates import compile_template
 from regrade.graders.outcome import errored
-from regrade.ports import Grade, Row
+from regrade.ports.grading import Grade, Row
 from regrade.types.json import JsonObject
 
 # Each takes the input and the reference; `like` means contains, not SQL's wildcards.

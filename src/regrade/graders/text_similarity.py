@@ -4,7 +4,7 @@ from regrade.core.errors import RowError
 from regrade.core.templates import compile_template
 from regrade.graders import similarity
 from regrade.graders.outcome import errored
-from regrade.ports import Grade, Row
+from regrade.ports.grading import Grade, Row
 from regrade.types.json import JsonObject
 
 

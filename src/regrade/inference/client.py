@@ -19,7 +19,8 @@ from regrade.inference.exchange import Exchange
 from regrade.inference.lane import Lane, Lanes
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
-from regrade.ports import Clock, ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
+from regrade.ports.models import ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
+from regrade.ports.system import Clock
 from regrade.types.json import JsonObject
 
 

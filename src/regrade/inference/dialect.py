@@ -7,7 +7,7 @@ from regrade.core import translation
 from regrade.core.endpoints import Api, Route
 from regrade.core.errors import InvalidError
 from regrade.inference.failures import Failure
-from regrade.ports import ModelCall
+from regrade.ports.models import ModelCall
 from regrade.types.json import JsonObject
 
 _CHAT_LIMITS = ("max_completion_tokens", "max_tokens")

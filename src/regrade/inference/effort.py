@@ -12,7 +12,7 @@ from regrade.inference import failures
 from regrade.inference.failures import Failure, Kind
 from regrade.inference.lane import Lane
 from regrade.inference.retry import Policy
-from regrade.ports import ModelCall
+from regrade.ports.models import ModelCall
 
 _STALE_AGAIN = 2
 _LEARNED_AGAIN = 4

@@ -16,7 +16,8 @@ from regrade.inference import failures
 from regrade.inference.effort import Effort
 from regrade.inference.failures import Failure
 from regrade.inference.retry import exhausted_for, retry_after
-from regrade.ports import Clock, ResponseAction
+from regrade.ports.models import ResponseAction
+from regrade.ports.system import Clock
 from regrade.types.json import JsonObject
 
 _KEEP_ALIVE_S = 4.0  # below the five seconds after which uvicorn's servers close idle connections

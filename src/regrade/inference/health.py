@@ -5,7 +5,7 @@ import asyncio
 from regrade.core.errors import ModelError
 from regrade.inference.failures import Failure, Kind
 from regrade.inference.retry import Policy
-from regrade.ports import Clock
+from regrade.ports.system import Clock
 
 _SUSPECTS = 4
 _LONGEST_GAP_S = 10.0

@@ -9,7 +9,7 @@ from regrade.inference.dialect import Dialect
 from regrade.inference.health import Health
 from regrade.inference.limiter import Limiter
 from regrade.inference.retry import Budget, Policy
-from regrade.ports import Clock
+from regrade.ports.system import Clock
 
 _BYTES_PER_TOKEN = 4
 _FIRST_GUESS = 256.0  # tokens of an answer, before there was one

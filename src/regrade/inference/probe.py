@@ -11,7 +11,8 @@ from regrade.inference.effort import Effort
 from regrade.inference.exchange import Exchange
 from regrade.inference.lane import Lane, Lanes
 from regrade.inference.retry import Policy
-from regrade.ports import Clock, ModelCall
+from regrade.ports.models import ModelCall
+from regrade.ports.system import Clock
 from regrade.types.json import JsonObject
 
 _QUESTION = {"role": "user", "content": "Say yes."}

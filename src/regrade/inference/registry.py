@@ -10,7 +10,7 @@ from pathlib import Path
 from regrade.core.endpoints import Endpoint, EndpointTable, Route, close_names, read
 from regrade.core.errors import ConfigurationError, InvalidError
 from regrade.inference.lists import UpstreamLists
-from regrade.ports import ServedModel
+from regrade.ports.models import ServedModel
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0

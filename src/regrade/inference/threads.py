@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from regrade.core.endpoints import Endpoint
 from regrade.inference.client import Models
-from regrade.ports import ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
+from regrade.ports.models import ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
 from regrade.types.json import JsonObject
 
 T = TypeVar("T")

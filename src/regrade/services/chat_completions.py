@@ -14,7 +14,9 @@ from regrade.core.jsontext import dumps
 from regrade.core.server_sent_events import DONE, chunk_event, data_of, is_done
 from regrade.core.tool_secrets import split_secrets
 from regrade.core.translation import ResponsesToChatStream, chat_request_to_responses
-from regrade.ports import Clock, Ids, ModelCall, ModelPort, StoredObjectStore
+from regrade.ports.models import ModelCall, ModelPort
+from regrade.ports.store import StoredObjectStore
+from regrade.ports.system import Clock, Ids
 from regrade.services.model_calls import (
     cut,
     document_in,

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from regrade.core.entities import Creation
 from regrade.core.errors import InvalidError, NotFoundError
-from regrade.ports import Clock, CreationStore
+from regrade.ports.store import CreationStore
+from regrade.ports.system import Clock
 
 WINDOW_SECONDS = 600
 MAX_KEY_LENGTH = 255

@@ -1,6 +1,6 @@
 """Embeddings, passed on."""
 
-from regrade.ports import ModelCall, ModelPort
+from regrade.ports.models import ModelCall, ModelPort
 from regrade.services.model_calls import model_of
 from regrade.types.json import JsonObject
 

@@ -7,7 +7,8 @@ from regrade.core.entities import Creation, Eval, Page, PageRequest
 from regrade.core.errors import NotFoundError
 from regrade.core.item_schema import item_schema_of
 from regrade.core.parsing import parse, unknown_fields
-from regrade.ports import Clock, EvalStore, Ids
+from regrade.ports.store import EvalStore
+from regrade.ports.system import Clock, Ids
 from regrade.types.evals import CreateEval, UpdateEval
 from regrade.types.evals import Eval as EvalAnswer
 from regrade.types.json import JsonObject

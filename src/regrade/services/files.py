@@ -6,7 +6,9 @@ from regrade.core.entities import Creation, File, Page, PageRequest
 from regrade.core.errors import InvalidError, NotFoundError, TooLargeError
 from regrade.core.filenames import display_name
 from regrade.core.parsing import parse
-from regrade.ports import Blobs, Clock, FileStore, Ids
+from regrade.ports.blobs import Blobs
+from regrade.ports.store import FileStore
+from regrade.ports.system import Clock, Ids
 from regrade.services.incoming import Incoming, blob_key
 from regrade.services.sweeping import sweep_blobs
 from regrade.types.files import CreateFile, ExpiresAfter

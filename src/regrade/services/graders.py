@@ -9,7 +9,8 @@ from regrade.core.formula import FormulaError
 from regrade.core.parsing import parse
 from regrade.core.usage import ModelUsage, UsageByModel
 from regrade.graders.build import build, check
-from regrade.ports import Grade, GraderError, ModelPort, Row
+from regrade.ports.grading import Grade, GraderError, Row
+from regrade.ports.models import ModelPort
 from regrade.types.graders import RunGrader, ValidateGrader
 from regrade.types.json import JsonObject
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from regrade.core.errors import TooLargeError
-from regrade.ports import Blobs
+from regrade.ports.blobs import Blobs
 
 
 class Incoming:

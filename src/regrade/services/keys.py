@@ -9,7 +9,8 @@ from threading import Lock
 
 from regrade.core.entities import Key
 from regrade.core.errors import InvalidError, NotFoundError
-from regrade.ports import Clock, Ids, KeyStore
+from regrade.ports.store import KeyStore
+from regrade.ports.system import Clock, Ids
 
 PREFIX = "sk-regrade-"
 SESSION_SECONDS = 30 * 86_400

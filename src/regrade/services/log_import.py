@@ -9,7 +9,8 @@ from regrade.core.errors import RegradeError
 from regrade.core.jsontext import dumps, loads
 from regrade.core.recorded_calls import recorded_call
 from regrade.core.tool_secrets import split_secrets
-from regrade.ports import Clock, StoredObjectStore
+from regrade.ports.store import StoredObjectStore
+from regrade.ports.system import Clock
 from regrade.services.keys import checked_project
 
 _AT_ONCE = 200

@@ -1,7 +1,7 @@
 """The models that this server can ask, and the ones that it trained."""
 
 from regrade.core.errors import ForbiddenError, InvalidError, NotFoundError
-from regrade.ports import ModelPort
+from regrade.ports.models import ModelPort
 from regrade.types.json import JsonObject
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from regrade.core.errors import InvalidError, NotFoundError
 from regrade.core.ids import output_item_id, output_item_index
 from regrade.core.results import ItemStatus
-from regrade.ports import OutputItemStore
+from regrade.ports.store import OutputItemStore
 from regrade.services.runs import Runs
 
 

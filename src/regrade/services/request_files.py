@@ -2,7 +2,9 @@
 
 from regrade.core.errors import InvalidError, RowError
 from regrade.core.message_files import file_ids
-from regrade.ports import Blobs, Clock, FileStore
+from regrade.ports.blobs import Blobs
+from regrade.ports.store import FileStore
+from regrade.ports.system import Clock
 from regrade.types.json import JsonObject
 from regrade.workflows.sampling import MessageFiles
 

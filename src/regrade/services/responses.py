@@ -15,7 +15,9 @@ from regrade.core.server_sent_events import data_of, is_done, named_event
 from regrade.core.stored_objects import FINISHED
 from regrade.core.tool_secrets import split_secrets
 from regrade.core.translation import ChatToResponsesStream, responses_items, responses_request_to_chat
-from regrade.ports import Clock, Ids, ModelCall, ModelPort, ResponseAction, StoredObjectStore
+from regrade.ports.models import ModelCall, ModelPort, ResponseAction
+from regrade.ports.store import StoredObjectStore
+from regrade.ports.system import Clock, Ids
 from regrade.services.model_calls import (
     cut,
     document_in,

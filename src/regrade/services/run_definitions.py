@@ -11,7 +11,10 @@ from regrade.core.messages import normalise
 from regrade.core.sampling import SamplingPlan, compile_plan
 from regrade.core.tool_secrets import split_secrets
 from regrade.graders import build
-from regrade.ports import Blobs, Clock, FileStore, ModelPort
+from regrade.ports.blobs import Blobs
+from regrade.ports.models import ModelPort
+from regrade.ports.store import FileStore
+from regrade.ports.system import Clock
 from regrade.sources.jsonl import unwrap
 from regrade.types.json import JsonObject, JsonValue
 from regrade.types.runs import CreateRun, FileContentSource, FileIdSource

@@ -11,7 +11,10 @@ from regrade.core.item_schema import MAX_WORK, compile_item_schema
 from regrade.core.jsontext import dumps
 from regrade.core.parsing import parse, unknown_fields
 from regrade.core.results import Tally
-from regrade.ports import Blobs, Clock, Engine, EvalStore, Ids, RunStore
+from regrade.ports.blobs import Blobs
+from regrade.ports.engine import Engine
+from regrade.ports.store import EvalStore, RunStore
+from regrade.ports.system import Clock, Ids
 from regrade.services.run_definitions import CONTENT, RunDefinitions
 from regrade.sources.jsonl import unwrap
 from regrade.types.json import JsonObject

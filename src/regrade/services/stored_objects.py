@@ -7,7 +7,8 @@ from regrade.core.entities import Page, PageRequest, StoredKind, StoredObject
 from regrade.core.errors import NotFoundError
 from regrade.core.parsing import parse
 from regrade.core.stored_objects import StoredFilter
-from regrade.ports import Clock, StoredObjectStore
+from regrade.ports.store import StoredObjectStore
+from regrade.ports.system import Clock
 from regrade.types.chat_completions import UpdateChatCompletion
 from regrade.types.json import JsonObject
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from regrade.ports import Blobs
+from regrade.ports.blobs import Blobs
 
 
 class SweptStore(Protocol):

@@ -8,7 +8,9 @@ from dataclasses import replace
 from regrade.core.entities import Creation, File, Upload, UploadPart
 from regrade.core.errors import InvalidError, NotFoundError, StateError, TooLargeError
 from regrade.core.parsing import parse
-from regrade.ports import Blobs, Clock, FileStore, Ids, UploadStore
+from regrade.ports.blobs import Blobs
+from regrade.ports.store import FileStore, UploadStore
+from regrade.ports.system import Clock, Ids
 from regrade.services.files import checked_name, file_document, lifetime_of
 from regrade.services.incoming import Incoming, blob_key
 from regrade.services.sweeping import sweep_blobs

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from regrade.core.entities import Eval, Run, StoredKind
 from regrade.core.jsontext import dumps, loads
 from regrade.core.stored_objects import filter_of
-from regrade.ports import StoredObjectStore
+from regrade.ports.store import StoredObjectStore
 from regrade.types.json import JsonObject
 
 

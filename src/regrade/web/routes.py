@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from regrade.core.entities import PageRequest, Run
 from regrade.core.errors import InvalidError, NotFoundError
 from regrade.core.results import ItemStatus
-from regrade.ports import Clock
+from regrade.ports.system import Clock
 from regrade.services.evals import Evals
 from regrade.services.keys import Keys
 from regrade.services.output_items import OutputItems

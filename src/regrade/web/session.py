@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from regrade.core.entities import DEFAULT_PROJECT
-from regrade.ports import Clock
+from regrade.ports.system import Clock
 from regrade.services.keys import SESSION_SECONDS, Keys
 from regrade.web.render import Renderer
 

@@ -4,7 +4,7 @@ from threading import Lock
 
 from regrade.core.entities import Run
 from regrade.core.results import Tally
-from regrade.ports import Clock
+from regrade.ports.system import Clock
 from regrade.services.runs import Runs
 from regrade.web.report import is_live
 

@@ -16,17 +16,11 @@ from regrade.core.jsontext import loads
 from regrade.core.results import Tally
 from regrade.core.sampling import compile_plan
 from regrade.core.tool_secrets import with_secrets
-from regrade.ports import (
-    Blobs,
-    ChunkStore,
-    Clock,
-    Engine,
-    EvalStore,
-    FileStore,
-    ModelPort,
-    RunStore,
-    StoredObjectStore,
-)
+from regrade.ports.blobs import Blobs
+from regrade.ports.engine import Engine
+from regrade.ports.models import ModelPort
+from regrade.ports.store import ChunkStore, EvalStore, FileStore, RunStore, StoredObjectStore
+from regrade.ports.system import Clock
 from regrade.sources import jsonl, stored
 from regrade.workflows.chunk import many_at_once, one_by_one
 from regrade.workflows.grading import CompiledEval, RowGrading

@@ -11,7 +11,9 @@ from regrade.core.jsontext import dumps
 from regrade.core.results import ItemStatus, Tally
 from regrade.graders.build import build
 from regrade.graders.outcome import grade_all
-from regrade.ports import Clock, Grade, Grader, ModelPort, Row
+from regrade.ports.grading import Grade, Grader, Row
+from regrade.ports.models import ModelPort
+from regrade.ports.system import Clock
 from regrade.sources import jsonl
 from regrade.types.json import JsonObject, JsonValue
 from regrade.workflows.sampling import Sampler

@@ -7,7 +7,10 @@ from regrade.core import samples
 from regrade.core.errors import ModelError, NotFoundError, RowError
 from regrade.core.message_files import InlineFile, file_ids, inline_file, inline_files
 from regrade.core.sampling import SamplingPlan
-from regrade.ports import Blobs, Clock, FileStore, ModelCall, ModelPort
+from regrade.ports.blobs import Blobs
+from regrade.ports.models import ModelCall, ModelPort
+from regrade.ports.store import FileStore
+from regrade.ports.system import Clock
 from regrade.types.json import JsonObject, JsonValue
 
 _FILES_KEPT = 64

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from regrade.core.ids import secrets_blob
-from regrade.ports import Blobs, Clock, Engine, RunStore
+from regrade.ports.blobs import Blobs
+from regrade.ports.engine import Engine
+from regrade.ports.store import RunStore
+from regrade.ports.system import Clock
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,23 @@
+"""Durable execution."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Engine(Protocol):
+    """Runs workflows to their end, whatever happens to processes."""
+
+    def start_run(self, run_id: str) -> None:
+        """Ask for workflow `run:{id}`; asked twice is once."""
+        ...
+
+    def start_chunks(self, run_id: str, ks: Sequence[int]) -> None:
+        """Ask for workflows `run:{id}:{k}`; asked twice is once.
+
+        Early chunks of any run come before late ones of another.
+        """
+        ...
+
+    def forget_ended(self, *, before: int, limit: int) -> None:
+        """Forget up to `limit` workflows that ended before then; asked for again, such a one runs again."""
+        ...
