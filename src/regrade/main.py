@@ -29,6 +29,7 @@ from regrade.inference.client import Models as ModelClient
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
 from regrade.inference.threads import ModelsFromThreads
+from regrade.ports.models import TunedModels
 from regrade.services.chat_completions import ChatCompletions
 from regrade.services.creations import Creations
 from regrade.services.embeddings import Embeddings
@@ -122,18 +123,24 @@ def open_outside(settings: Settings) -> Outside:
 
 
 def open_models(
-    settings: Settings, clock: SystemClock, *, url: str | None = None, share: float = 1.0
+    settings: Settings,
+    clock: SystemClock,
+    *,
+    url: str | None = None,
+    share: float = 1.0,
+    tuned: TunedModels | None = None,
 ) -> ModelClient:
     """The models that this process can ask, once its event loop has started them.
 
-    `url` is where this server answers, `share` the part of the endpoints' limits that this process may use.
+    `url` is where this server answers, `share` the part of the endpoints' limits that this process may use, `tuned`
+    says which models were trained here.
     Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
     """
     own_urls = [each for each in (url, settings.public_url, settings.local_url()) if each]
     config = settings.config or options.config_file()
     size = settings.response_cache_bytes
     return ModelClient(
-        Registry(config, variable=options.variable, own_urls=own_urls),
+        Registry(config, variable=options.variable, own_urls=own_urls, tuned=tuned),
         clock=clock,
         jitter=random.random,
         policy=Policy(

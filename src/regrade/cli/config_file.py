@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrade.core.endpoints import EndpointTable, read
 from regrade.core.errors import ConfigurationError
+from regrade.core.local_models import read_base_models
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -35,6 +36,7 @@ def endpoints(document: TOMLDocument) -> EndpointTable:
 def save(document: TOMLDocument, path: Path) -> None:
     """Write the file in one step, so that a server that reads it meanwhile sees the old or the new one."""
     endpoints(document)
+    read_base_models(document.unwrap(), folder=path.parent)
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

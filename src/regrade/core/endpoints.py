@@ -10,6 +10,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from regrade.core.errors import ConfigurationError
+from regrade.core.local_models import Weights
 from regrade.types.json import JsonObject
 
 Api = Literal["chat", "responses", "embeddings"]
@@ -23,6 +24,9 @@ Listed = Mapping[str, frozenset[str]]
 
 _AZURE_API_VERSION = "2025-04-01-preview"
 _WILD = re.compile(r"[*?\[]")
+BUILT_IN = "built-in"
+"""The name of the endpoint that is this server's own engine."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
@@ -67,6 +71,8 @@ class Endpoint:
     timeout_seconds: int | None = None
     """For one attempt; None is the server's setting."""
     price: Price | None = None
+    socket: str | None = None
+    """Path of the UNIX socket where it answers instead; of the built-in engine alone, never of the file."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -107,6 +113,8 @@ class Route:
 
     endpoint: Endpoint
     model: str
+    weights: Weights | None = None
+    """What the endpoint is to load under this name, where it does not know that itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +182,11 @@ def read(tables: JsonObject, *, own_urls: Sequence[str] = ()) -> EndpointTable:
         if endpoint.name in (other.name for other in endpoints[:n]):
             raise ConfigurationError(
                 f"endpoints[{n}].name is {endpoint.name!r}, as another endpoint's is; names must differ.",
+                param=f"endpoints[{n}].name",
+            )
+        if endpoint.name == BUILT_IN:
+            raise ConfigurationError(
+                f"endpoints[{n}].name is {BUILT_IN!r}, which is the name of this server's own engine.",
                 param=f"endpoints[{n}].name",
             )
         if any(_is_at(endpoint.base_url, url) for url in own_urls):

@@ -1,7 +1,7 @@
 """Asking models: whichever endpoint serves them, whichever API that speaks."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ import aiohttp
 from regrade.core import translation
 from regrade.core.endpoints import Api, Endpoint
 from regrade.core.errors import ConfigurationError, InvalidError, ModelError
+from regrade.core.local_models import BaseModel
 from regrade.inference import exchange, failures
 from regrade.inference.cache import ResponseCache
 from regrade.inference.dialect import Dialect
@@ -89,6 +90,10 @@ class Models:
     def endpoint(self, model: str, *, param: str = "model") -> Endpoint:
         """Which endpoint serves the model; InvalidError where none does."""
         return self._registry.require(model, param=param).endpoint
+
+    def base_models(self) -> Sequence[BaseModel]:
+        """The models of this server's disk that the configuration names."""
+        return self._registry.base_models()
 
     def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
         """Raise InvalidError where no endpoint serves the model, or where that cannot do what `body` asks."""
@@ -190,7 +195,8 @@ class Models:
             # An upstream that is starting again may list less than it serves: what it did serve, it is asked for.
             lane = self._before.get(model)
             if lane is None or lane.endpoint not in self._registry.table().endpoints:
-                raise ModelError(error.message, status=404, code=error.code, param=error.param) from error
+                status = 404 if error.code == "model_not_found" else 400
+                raise ModelError(error.message, status=status, code=error.code, param=error.param) from error
         else:
             lane = self._all_lanes.get(route)
         self._by_name[model] = lane

@@ -52,7 +52,7 @@ class Effort:
             self.api, self.body = self.lane.dialect.request(self.call)
         except InvalidError as error:
             raise ModelError(error.message, status=400, code=error.code, param=error.param) from error
-        self.payload = dumps({**self.body, "model": self.lane.model})
+        self.payload = dumps({**self.body, "model": self.lane.model, **self.lane.told})
         self.tokens = self.lane.estimate(self.payload) if self.lane.limiter.counts_tokens else 0.0
 
     async def persist(self, once: Once[T], policy: Policy, jitter: Callable[[], float]) -> T:

@@ -1,4 +1,4 @@
-"""The one session of an event loop, and single requests over it."""
+"""The sessions of an event loop, and single requests over them."""
 
 import socket
 from collections.abc import AsyncGenerator
@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from regrade import __version__
-from regrade.core.endpoints import Api
+from regrade.core.endpoints import Api, Endpoint
 from regrade.core.errors import InvalidError
 from regrade.core.jsontext import loads
 from regrade.inference import failures
@@ -44,17 +44,17 @@ class Exchange:
     def __init__(self, clock: Clock, connect_timeout_s: float) -> None:
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+        self._session = _session(
+            aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=_RESOLVED_S, socket_factory=_socket
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"user-agent": f"regrade/{__version__}"},
+            )
         )
+        self._on_sockets: dict[str, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        for session in (self._session, *self._on_sockets.values()):
+            await session.close()
 
     async def whole(self, effort: Effort) -> JsonObject | Failure:
         """The answer's body."""
@@ -83,7 +83,7 @@ class Exchange:
         lane = effort.lane
         base, mark, query = lane.urls["responses"].partition("?")
         path = f"{quote(response_id, safe='')}{'/cancel' if action == 'cancel' else ''}"
-        async with self._session.request(
+        async with self._session_of(lane.endpoint).request(
             _METHODS[action],
             f"{base}/{path}{mark}{query}",
             headers=lane.endpoint.headers(effort.secret),
@@ -100,7 +100,7 @@ class Exchange:
 
     def _post(self, effort: Effort, total: float | None) -> "aiohttp.client._RequestContextManager":
         lane = effort.lane
-        return self._session.post(
+        return self._session_of(lane.endpoint).post(
             lane.urls[effort.api],
             data=effort.payload,
             headers=lane.endpoint.headers(effort.secret),
@@ -111,6 +111,15 @@ class Exchange:
             ),
             allow_redirects=False,
         )
+
+    def _session_of(self, endpoint: Endpoint) -> aiohttp.ClientSession:
+        if endpoint.socket is None:
+            return self._session
+        if endpoint.socket not in self._on_sockets:
+            self._on_sockets[endpoint.socket] = _session(
+                aiohttp.UnixConnector(endpoint.socket, limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+            )
+        return self._on_sockets[endpoint.socket]
 
     def _failure(self, effort: Effort, reply: aiohttp.ClientResponse, body: bytes) -> Failure:
         pause_s = retry_after(reply.headers, self._clock.now())
@@ -149,6 +158,14 @@ def _document(effort: Effort, reply: aiohttp.ClientResponse, body: bytes) -> Jso
         if document.get("error"):
             return failures.of_status(name, _status_in(document["error"]), body, effort.secret, None)
     return failures.of_content(name, reply.content_type, body)
+
+
+def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"user-agent": f"regrade/{__version__}"},
+    )
 
 
 def _status_in(error: Any) -> int:

@@ -10,6 +10,7 @@ from regrade.inference.health import Health
 from regrade.inference.limiter import Limiter
 from regrade.inference.retry import Budget, Policy
 from regrade.ports.system import Clock
+from regrade.types.json import JsonObject
 
 _BYTES_PER_TOKEN = 4
 _FIRST_GUESS = 256.0  # tokens of an answer, before there was one
@@ -30,7 +31,17 @@ class Upstream:
 class Lane:
     """One model of one endpoint."""
 
-    __slots__ = ("_answer_tokens", "dialect", "endpoint", "limiter", "model", "timeout_s", "upstream", "urls")
+    __slots__ = (
+        "_answer_tokens",
+        "dialect",
+        "endpoint",
+        "limiter",
+        "model",
+        "timeout_s",
+        "told",
+        "upstream",
+        "urls",
+    )
 
     def __init__(self, route: Route, upstream: Upstream, limiter: Limiter, timeout_s: float) -> None:
         self.endpoint = route.endpoint
@@ -40,6 +51,10 @@ class Lane:
         self.dialect = Dialect(route)
         self.timeout_s = timeout_s
         self.urls: dict[Api, str] = {api: route.endpoint.url(api, route.model) for api in APIS}
+        self.told: JsonObject = (
+            {"weights": route.weights.to_json()} if route.weights and route.endpoint.socket else {}
+        )
+        """What requests say beside what callers ask: where the built-in engine finds the model."""
         self._answer_tokens = _FIRST_GUESS
 
     @property

@@ -1,10 +1,11 @@
 """Asking models from threads that have event loops of their own, by way of the loop that has the connections."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from regrade.core.endpoints import Endpoint
+from regrade.core.local_models import BaseModel
 from regrade.inference.client import Models
 from regrade.ports.models import ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
 from regrade.types.json import JsonObject
@@ -26,6 +27,10 @@ class ModelsFromThreads:
     def endpoint(self, model: str, *, param: str = "model") -> Endpoint:
         """See ports.ModelPort."""
         return self._models.endpoint(model, param=param)
+
+    def base_models(self) -> Sequence[BaseModel]:
+        """See ports.ModelPort."""
+        return self._models.base_models()
 
     def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
         """See ports.ModelPort."""

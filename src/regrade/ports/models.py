@@ -1,10 +1,11 @@
 """Asking models, whichever endpoint serves them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from regrade.core.endpoints import Api, Endpoint
+from regrade.core.local_models import BaseModel, Weights
 from regrade.types.json import JsonObject
 
 ModelApi = Api
@@ -53,6 +54,28 @@ class ServedModel:
     endpoint: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunedModel:
+    """A model that was trained here, or a checkpoint of one."""
+
+    name: str
+    base: str
+    """The name of the base model that it comes from, through however many trainings."""
+    weights: Weights
+
+
+class TunedModels(Protocol):
+    """The models that were trained here and can be asked now, of every project. Any thread may ask."""
+
+    def version(self) -> int:
+        """Another number after every change of `all`. Asked about once a second while models are asked."""
+        ...
+
+    def all(self) -> Sequence[TunedModel]:
+        """Every model and checkpoint whose folder is there; who may ask for which is the services' affair."""
+        ...
+
+
 class ModelPort(Protocol):
     """Asking models, whichever endpoint serves them."""
 
@@ -66,6 +89,10 @@ class ModelPort(Protocol):
         Raises InvalidError (code `model_not_found`, close names in the message) where none does. May wait some
         seconds for upstreams' lists: not for event loops.
         """
+        ...
+
+    def base_models(self) -> Sequence[BaseModel]:
+        """The `[[base_models]]` of the configuration as they are now: what can be trained, and asked too."""
         ...
 
     async def find(self, model: str) -> Endpoint:
