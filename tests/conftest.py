@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from databases import Postgres, postgres_server
 from servers import Server, serving
 
 # No property is about time: the machine that runs the tests may be busy.
@@ -35,6 +36,21 @@ def client(server):
     """The real SDK, against the real server."""
     with server.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Postgres:
+    """One PostgreSQL server for all tests of a process that need one."""
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def new_database_url(request):
+    """Values of the setting database_url: every test that uses this runs on both databases."""
+    if request.param == "sqlite":
+        return lambda: "sqlite"
+    return request.getfixturevalue("postgres").new
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from contextlib import closing
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+from databases import engine_of
 from regrade.core.entities import Run
 from regrade.core.ids import PREFIXES, time_ordered
 from regrade.services.creations import Creations
@@ -15,7 +16,7 @@ from regrade.services.keys import Keys
 from regrade.services.uploads import Uploads
 from regrade.store.blobs import DiskBlobs
 from regrade.store.creations import SqlCreations
-from regrade.store.database import Database, sqlite_engine
+from regrade.store.database import Database
 from regrade.store.files import SqlFiles
 from regrade.store.keys import SqlKeys
 from regrade.store.runs import SqlRuns
@@ -54,10 +55,10 @@ class CountedIds:
         return f"{next(self._count):043x}"
 
 
-def open_world(root):
-    """The services of files, uploads and keys on a fresh store below `root`."""
+def open_world(root, database_url="sqlite"):
+    """The services of files, uploads and keys on a fresh store below `root`, or in a PostgreSQL database."""
     root.mkdir(parents=True, exist_ok=True)
-    database = Database(sqlite_engine(root / "regrade.sqlite3"))
+    database = Database(engine_of(database_url, root / "regrade.sqlite3"))
     metadata.create_all(database.engine)
     clock = HandClock()
     ids = CountedIds(clock)

@@ -14,6 +14,7 @@ from sqlalchemy import event
 from regrade.core.jsontext import dumps, loads
 
 _QUEUE = "work"
+_SCHEMA = "regrade_engine"  # on PostgreSQL; a file of its own has no need of one
 _RAISED = "raised"
 _RUN = "eval_run"
 _CHUNK = "eval_run_chunk"
@@ -43,7 +44,10 @@ class _JsonSerializer(Serializer):
 
 
 def sqlite_engine(path: Path) -> sa.Engine:
-    """DBOS's own file. WAL makes its steps 14 times faster than what it sets up by itself."""
+    """DBOS's own file. WAL makes its steps 14 times faster than what it sets up by itself.
+
+    On PostgreSQL it shares our database, in a schema of its own.
+    """
     engine = sa.create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=8)
 
     @event.listens_for(engine, "connect")
@@ -63,17 +67,19 @@ def _unix_epoch(_modifier: str) -> float:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Create or upgrade DBOS's tables; the client needs them before any worker has started."""
+    """Create or upgrade DBOS's tables, under its lock; the client needs them before any worker has started."""
     with engine.connect():  # sets WAL before DBOS opens the file its own way
         pass
-    DBOS.migrate(engine.url.render_as_string(hide_password=False))
+    DBOS.migrate(engine.url.render_as_string(hide_password=False), schema=_SCHEMA)
 
 
 class DbosQueue:
     """ports.Engine: asks for workflows, from any process."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._client = DBOSClient(system_database_engine=engine, serializer=_JsonSerializer())
+        self._client = DBOSClient(
+            system_database_engine=engine, dbos_system_schema=_SCHEMA, serializer=_JsonSerializer()
+        )
 
     def start_run(self, run_id: str) -> None:
         """Ask for the workflow that plans a run."""
@@ -120,6 +126,7 @@ async def launch(engine: sa.Engine, *, executor: str, at_once: int, run: RunWork
     config: DBOSConfig = {
         "name": "regrade",
         "system_database_engine": engine,
+        "dbos_system_schema": _SCHEMA,
         "serializer": _JsonSerializer(),
         "application_version": _VERSION,
         "executor_id": executor,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
-from pathlib import Path
 
+import sqlalchemy as sa
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -49,7 +49,7 @@ from regrade.settings import Settings
 from regrade.store.blobs import DiskBlobs
 from regrade.store.chunks import SqlChunks
 from regrade.store.creations import SqlCreations
-from regrade.store.database import Database, sqlite_engine
+from regrade.store.database import Database, postgres_engine, sqlite_engine
 from regrade.store.evals import SqlEvals
 from regrade.store.files import SqlFiles
 from regrade.store.keys import SqlKeys
@@ -90,18 +90,17 @@ class Outside:
         """Give everything back."""
         self.database.close()
 
-    @property
-    def engine_path(self) -> Path:
-        """DBOS's file, apart from ours: its many small commits never wait for our large ones."""
-        return self.settings.data_dir / "engine.sqlite3"
-
 
 def open_outside(settings: Settings) -> Outside:
     """Open the stores of a data directory, upgrading them first where they are older than this program."""
     # SQLite, Python and the blobs would each make files that others can read where the folder lets them.
     os.umask(0o077)
     data_dir = server_lock.open_data_dir(settings.data_dir)
-    database = Database(sqlite_engine(data_dir / "regrade.sqlite3"))
+    database = Database(
+        postgres_engine(settings.database_url)
+        if settings.on_postgres
+        else sqlite_engine(data_dir / "regrade.sqlite3")
+    )
     upgrade(database)
     clock = SystemClock()
     return Outside(
@@ -120,6 +119,13 @@ def open_outside(settings: Settings) -> Outside:
         creations=SqlCreations(database),
         stored_objects=SqlStoredObjects(database),
     )
+
+
+def open_engine(settings: Settings) -> sa.Engine:
+    """Where DBOS keeps its tables: its many small commits never wait for our large ones, on SQLite not either."""
+    if settings.on_postgres:
+        return postgres_engine(settings.database_url)
+    return engine.sqlite_engine(settings.data_dir / "engine.sqlite3")
 
 
 def open_models(
@@ -216,7 +222,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         require_keys_off_loopback(settings, keys, listener)
         url = settings.local_url(listener.getsockname()[1])
         models = open_models(settings, world.clock, url=url)
-        engine_of_queue = engine.sqlite_engine(world.engine_path)
+        engine_of_queue = open_engine(settings)
         engine.migrate(engine_of_queue)
         queue = engine.DbosQueue(engine_of_queue)
         supervisor = Supervisor(settings.workers, _flags(settings))

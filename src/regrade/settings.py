@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
 
 from regrade.core.errors import ConfigurationError
 from regrade.types.json import JsonObject
@@ -15,6 +16,7 @@ from regrade.types.json import JsonObject
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PREFIX = "REGRADE_"
 CONFIG_NAME = "regrade.toml"
+SQLITE = "sqlite"
 
 REGISTRY_TABLES = ("endpoints", "aliases", "base_models", "training")
 """Tables of regrade.toml that are no options: model endpoints and what belongs to them."""
@@ -33,6 +35,8 @@ class Option:
 
     meaning: str
     read: Callable[[Any], Any]
+    secret: bool = False
+    """Whether no message may repeat its value."""
 
 
 def _text(value: Any) -> str:
@@ -80,6 +84,21 @@ def _url(value: Any) -> str:
     return value.rstrip("/")
 
 
+def _database_url(value: Any) -> str:
+    """`sqlite`, or the URL of a PostgreSQL database as libpq takes it."""
+    if value == SQLITE:
+        return SQLITE
+    form = f"the URL of a PostgreSQL database, such as postgresql://user@host/regrade, or {SQLITE}"
+    match = re.fullmatch(r"postgres(?:ql)?://(\S*)", value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise _UnfitError(form)
+    try:
+        _ = urlsplit(f"postgresql://{match[1]}").port
+    except ValueError:
+        raise _UnfitError(f"{form}; signs such as / and @ in a password are written %2F and %40") from None
+    return f"postgresql://{match[1]}"
+
+
 def _log_level(value: Any) -> str:
     if str(value).lower() not in _LOG_LEVELS:
         raise _UnfitError(f"one of {', '.join(_LOG_LEVELS)}")
@@ -91,6 +110,10 @@ class Settings:
     """All options of a server, each from its flag, REGRADE_*, regrade.toml or its default, in this order."""
 
     data_dir: Annotated[Path, Option("Folder of the database and the files; made where it is missing.", _path)]
+    database_url: Annotated[
+        str,
+        Option("URL of a PostgreSQL database; sqlite keeps all in the data directory.", _database_url, secret=True),
+    ] = field(default=SQLITE, repr=False)
     host: Annotated[str, Option("Address to listen on; without keys, a loopback address.", _text)] = "127.0.0.1"
     port: Annotated[int, Option("Port to listen on; 0 picks a free one.", _integer(0, 65_535))] = 8000
     workers: Annotated[int, Option("Processes that grade; 0 serves the API alone.", _integer(0, 256))] = 1
@@ -122,6 +145,11 @@ class Settings:
     """The regrade.toml that was read, if any."""
     registry: JsonObject = field(default_factory=dict, repr=False)
     """The REGISTRY_TABLES of regrade.toml as written there."""
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether `database_url` leads to PostgreSQL."""
+        return self.database_url != SQLITE
 
     def local_url(self, port: int | None = None) -> str:
         """Where this machine reaches the server; `port` is the one that was found where the setting is 0."""
@@ -161,7 +189,7 @@ def load(flags: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] |
     values: dict[str, Any] = {}
     for name, (option, _) in options().items():
         for where, value in _sources(name, given, environ, table, config):
-            values[name] = _read(where, value, option.read)
+            values[name] = _read(where, value, option.read, secret=option.secret)
             break
     values.setdefault("data_dir", _default_data_dir(environ))
     registry = {name: table[name] for name in REGISTRY_TABLES if name in table}
@@ -192,6 +220,11 @@ def variable(name: str) -> str | None:
     return _environment(None).get(name)
 
 
+def child_environment(settings: Settings) -> dict[str, str]:
+    """For a server that we start: what has no place on a command line, which everybody on the machine can read."""
+    return {**_environment(None), f"{PREFIX}DATABASE_URL": settings.database_url}
+
+
 def in_continuous_integration(environ: Mapping[str, str] | None = None) -> bool:
     """Whether CI says that nobody watches: every CI service sets it."""
     value = _environment(environ).get("CI", "")
@@ -220,11 +253,12 @@ def _sources(
     return found
 
 
-def _read(where: str, value: Any, read: Callable[[Any], Any]) -> Any:
+def _read(where: str, value: Any, read: Callable[[Any], Any], *, secret: bool = False) -> Any:
     try:
         return read(value)
     except _UnfitError as error:
-        raise ConfigurationError(f"{where} is {str(value)!r}, but it must be {error}.", param=where) from None
+        is_now = "is something else" if secret else f"is {str(value)!r}"
+        raise ConfigurationError(f"{where} {is_now}, but it must be {error}.", param=where) from None
 
 
 def _config_path(flag: Any, environ: Mapping[str, str]) -> Path | None:

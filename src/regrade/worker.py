@@ -14,7 +14,7 @@ import uvloop
 
 from regrade import engine
 from regrade.core.jsontext import loads
-from regrade.main import Outside, configure_logging, open_models, open_outside
+from regrade.main import Outside, configure_logging, open_engine, open_models, open_outside
 from regrade.services.files import Files
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings, load
@@ -60,7 +60,7 @@ def _end_with_parent() -> None:
 async def work(settings: Settings, slot: int, count: int) -> None:
     """Take work for ever. The worker of slot 0 also does the upkeep."""
     with closing(open_outside(settings)) as world:
-        workflow_engine = engine.sqlite_engine(world.engine_path)
+        workflow_engine = open_engine(settings)
         queue = engine.DbosQueue(workflow_engine)
         models = open_models(settings, world.clock, share=1 / count)
         await models.start()

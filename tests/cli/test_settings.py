@@ -33,6 +33,7 @@ def test_a_flag_that_was_not_given_and_an_empty_variable_count_for_nothing(confi
 def test_every_option_can_be_given_in_the_environment(config):
     values = {
         "data_dir": "/d",
+        "database_url": "postgres://regrade:secret@db:5433/evals?sslmode=require",
         "host": "::1",
         "port": "1",
         "workers": "0",
@@ -53,6 +54,7 @@ def test_every_option_can_be_given_in_the_environment(config):
     found = settings.load(environ={f"REGRADE_{name.upper()}": value for name, value in values.items()})
     assert found == settings.Settings(
         data_dir=Path("/d"),
+        database_url="postgresql://regrade:secret@db:5433/evals?sslmode=require",
         host="::1",
         port=1,
         workers=0,
@@ -90,6 +92,21 @@ def test_a_value_that_does_not_fit_is_refused_with_its_place_and_what_fits(confi
     assert expected in refusal.value.message
 
 
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@db/x", "postgresql://u:hunt/er2@db/x", "hunter2 is mine"])
+def test_no_message_repeats_the_password_of_a_database(config, url):
+    with pytest.raises(ConfigurationError, match="must be the URL of a PostgreSQL database") as refusal:
+        settings.load(environ={"REGRADE_DATABASE_URL": url})
+    assert "hunt" not in refusal.value.message
+    found = settings.load({"database_url": "postgresql://u:hunter2@db/x"}, environ={})
+    assert "hunter2" not in repr(found)
+
+
+def test_sqlite_is_chosen_over_what_the_environment_says(config):
+    environ = {"REGRADE_DATABASE_URL": "postgresql://db/x"}
+    assert settings.load(environ=environ).on_postgres
+    assert not settings.load({"database_url": "sqlite"}, environ=environ).on_postgres
+
+
 def test_a_refused_value_of_the_file_names_the_file(config):
     path = config("port = true\n")
     with pytest.raises(ConfigurationError, match=r"port in .*regrade\.toml is 'True'") as refusal:
@@ -102,7 +119,7 @@ def test_a_refused_value_of_the_file_names_the_file(config):
     [
         ("prot = 8000\n", "a key prot, which Regrade does not know. Did you mean port?"),
         ("[endpoint]\n", "Did you mean endpoints?"),
-        ("zzz = 1\n", "The keys are data_dir, host, port"),
+        ("zzz = 1\n", "The keys are data_dir, database_url, host, port"),
         ("port = \n", "cannot be read as TOML"),
         ("config = 'other.toml'\n", "a key config, which Regrade does not know"),
     ],

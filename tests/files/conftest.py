@@ -41,8 +41,8 @@ def front(tmp_path_factory):
 
 
 @pytest.fixture
-def world(tmp_path):
-    world = open_world(tmp_path)
+def world(tmp_path, new_database_url):
+    world = open_world(tmp_path, new_database_url())
     yield world
     world.database.close()
 

@@ -1,20 +1,19 @@
 """Keys: who may come in, and for how long after that changed."""
 
-import sqlite3
-
 import pytest
 
 from regrade.core.errors import InvalidError, NotFoundError
 from regrade.services.keys import Keys
 from regrade.store.keys import SqlKeys
+from regrade.store.tables import metadata
 from worlds import open_world
 
 MONTH = 30 * 86_400
 
 
 @pytest.fixture
-def world(tmp_path):
-    world = open_world(tmp_path)
+def world(tmp_path, new_database_url):
+    world = open_world(tmp_path, new_database_url())
     yield world
     world.database.close()
 
@@ -122,9 +121,8 @@ def test_a_revoked_key_stays_in_the_list(keys, world):
 def test_no_secret_lies_in_the_database(keys, world):
     _, secret = keys.create("team", "", admin=False)
     token = keys.login(secret)
-    with sqlite3.connect(world.root / "regrade.sqlite3") as connection:
-        dump = "\n".join(connection.iterdump())
-    connection.close()
+    with world.database.read() as connection:
+        dump = "\n".join(f"{connection.execute(table.select()).all()}" for table in metadata.sorted_tables)
     assert "team" in dump
     assert secret not in dump
     assert token not in dump

@@ -9,8 +9,8 @@ from worlds import open_world
 
 
 @pytest.fixture
-def world(tmp_path):
-    world = open_world(tmp_path)
+def world(tmp_path, new_database_url):
+    world = open_world(tmp_path, new_database_url())
     yield world
     world.database.close()
 

@@ -7,26 +7,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from databases import open_database
 from regrade.core.entities import Chunk, Eval, FinishedItem, PageRequest, Run
 from regrade.core.errors import InvalidError
 from regrade.core.results import CriterionTally, Tally, merged
 from regrade.store.chunks import SqlChunks
-from regrade.store.database import Database, sqlite_engine
 from regrade.store.evals import SqlEvals
 from regrade.store.output_items import SqlOutputItems
 from regrade.store.runs import SqlRuns
-from regrade.store.tables import metadata
 
 NOW = 1_700_000_000
 numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    database = Database(sqlite_engine(tmp_path_factory.mktemp("store") / "store.sqlite3"))
-    metadata.create_all(database.engine)
-    yield database
-    database.close()
+def database(new_database_url, tmp_path_factory):
+    with open_database(new_database_url(), tmp_path_factory.mktemp("store") / "store.sqlite3") as database:
+        yield database
 
 
 class Progress:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from databases import open_database
 from regrade.core.entities import PageRequest, StoredObject
 from regrade.core.errors import InvalidError
 from regrade.core.stored_objects import StoredFilter, filter_of
-from regrade.store.database import Database, sqlite_engine
 from regrade.store.stored_objects import SqlStoredObjects
 from regrade.store.tables import metadata
 
@@ -17,11 +17,9 @@ NOW = 1_800_000_000
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    database = Database(sqlite_engine(tmp_path_factory.mktemp("store") / "store.sqlite3"))
-    metadata.create_all(database.engine)
-    yield database
-    database.close()
+def database(new_database_url, tmp_path_factory):
+    with open_database(new_database_url(), tmp_path_factory.mktemp("store") / "store.sqlite3") as database:
+        yield database
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from regrade import settings
-from regrade.cli.options import setting
+from regrade.cli.options import DatabaseUrl, setting
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "support_tickets.yaml"
 
 
 def demo(
     data_dir: Annotated[Path | None, setting("data_dir", "~/.local/share/regrade-demo")] = None,
+    database_url: DatabaseUrl = settings.SQLITE,
     port: Annotated[int | None, setting("port", "8000, or a free one where that is taken")] = None,
     leave: Annotated[
         bool, typer.Option("--exit", help="End after the result instead of waiting for Ctrl-C.")
@@ -30,8 +31,9 @@ def demo(
     from regrade.cli.embedded import server_on
     from regrade.cli.run import evaluate_on, progress_for, show_outcome
 
-    found = settings.load({"data_dir": data_dir, "port": port})
-    if data_dir is None:  # the demo stays out of real data
+    # The demo stays out of real data, also where the environment says where that is.
+    found = settings.load({"data_dir": data_dir, "database_url": database_url, "port": port})
+    if data_dir is None:
         found = replace(found, data_dir=found.data_dir.with_name(f"{found.data_dir.name}-demo"))
     if port is None and not is_free(found.host, found.port):
         found = replace(found, port=0)

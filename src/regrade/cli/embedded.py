@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regrade import server_lock
 from regrade.cli.failures import CommandError, ExitCode
-from regrade.settings import Settings
+from regrade.settings import Settings, child_environment
 
 LOG = "embedded-server.log"
 _START_TIMEOUT_S = 60
@@ -34,6 +34,7 @@ def server_on(settings: Settings) -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
+            env=child_environment(settings),
             start_new_session=True,
         )
     try:

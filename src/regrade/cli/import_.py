@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from regrade.cli.failures import CommandError, ExitCode
-from regrade.cli.options import Config, DataDir
+from regrade.cli.options import Config, DatabaseUrl, DataDir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +135,7 @@ def import_logs(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL file (.gz too), or the folder of a dump.")],
     project: Annotated[str, typer.Option(help="Project that gets the calls.")] = "default",
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
     """Read recorded calls of models, so that evals can use them as if this server had made them.
@@ -150,7 +151,8 @@ def import_logs(
     if not source.exists():
         raise CommandError(f"There is no file {source}.")
     try:
-        with main.open_log_import(settings.load({"data_dir": data_dir, "config": config})) as importer:
+        flags = {"data_dir": data_dir, "database_url": database_url, "config": config}
+        with main.open_log_import(settings.load(flags)) as importer:
             report = importer.add(project, stored_completions(source) if source.is_dir() else _lines(source))
     except (OSError, EOFError) as error:
         raise CommandError(f"{source} cannot be read: {error}.") from error

@@ -1,11 +1,12 @@
 """`regrade keys`: who may use a server, and for which project."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from regrade import settings
-from regrade.cli.options import Config, DataDir
+from regrade.cli.options import Config, DatabaseUrl, DataDir
 
 _WIDE = 200
 
@@ -20,6 +21,7 @@ def create(
         bool, typer.Option("--admin", help="The key may also do what concerns the whole server.")
     ] = False,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
     """Create a key. It is shown this once, alone on the last line.
@@ -28,14 +30,14 @@ def create(
     """
     from regrade import main
 
-    with main.open_keys(settings.load({"data_dir": data_dir, "config": config})) as keys:
+    with main.open_keys(_settings(data_dir, database_url, config)) as keys:
         key, secret = keys.create(project, name, admin=admin)
     typer.echo(f"Key {key.id} of project {key.project}; keep it, it is not shown again:")
     typer.echo(secret)
 
 
 @app.command("list")
-def list_keys(data_dir: DataDir = None, config: Config = None) -> None:
+def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, config: Config = None) -> None:
     """List the keys, without their secrets."""
     from datetime import UTC, datetime
 
@@ -45,7 +47,7 @@ def list_keys(data_dir: DataDir = None, config: Config = None) -> None:
 
     from regrade import main
 
-    with main.open_keys(settings.load({"data_dir": data_dir, "config": config})) as opened:
+    with main.open_keys(_settings(data_dir, database_url, config)) as opened:
         keys = opened.list()
     if not keys:
         typer.echo("There are no keys: the server answers on loopback only, and takes any.")
@@ -66,11 +68,16 @@ def list_keys(data_dir: DataDir = None, config: Config = None) -> None:
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key, as `regrade keys list` shows it.")],
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
     """Revoke a key: from now on no request can use it."""
     from regrade import main
 
-    with main.open_keys(settings.load({"data_dir": data_dir, "config": config})) as keys:
+    with main.open_keys(_settings(data_dir, database_url, config)) as keys:
         keys.revoke(key_id)
     typer.echo(f"Key {key_id} is revoked.")
+
+
+def _settings(data_dir: Path | None, database_url: str | None, config: Path | None) -> settings.Settings:
+    return settings.load({"data_dir": data_dir, "database_url": database_url, "config": config})

@@ -22,6 +22,7 @@ def setting(name: str, default: str | None = None) -> OptionInfo:
 
 
 DataDir = Annotated[Path | None, setting("data_dir", "~/.local/share/regrade")]
+DatabaseUrl = Annotated[str | None, setting("database_url")]
 Config = Annotated[
     Path | None,
     typer.Option(

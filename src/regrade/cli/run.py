@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ import typer
 
 from regrade import settings
 from regrade.cli.failures import CommandError, ExitCode
-from regrade.cli.options import ApiKey, Config, DataDir, Server
+from regrade.cli.options import ApiKey, Config, DatabaseUrl, DataDir, Server
 from regrade.core import jsontext
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run(
         bool, typer.Option("--dry-run", help="Check the eval file and its rows; send nothing.")
     ] = False,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
     """Run an eval file, on a running server or on one of its own.
@@ -68,7 +69,8 @@ def run(
     console = Console(stderr=json, highlight=False)
     client_settings = settings.load_client(server, api_key)
     show = partial(progress_for, console, eval_file, limit, json=json, quiet=quiet)
-    with _server(client_settings.url, data_dir, config) as (url, is_own):
+    flags = {"data_dir": data_dir, "database_url": database_url, "config": config}
+    with _server(client_settings.url, flags) as (url, is_own):
         outcome = evaluate_on(url, client_settings.api_key, eval_file, limit, output, show)
     gate = eval_file.fail_under if fail_under is None else fail_under
     if json:
@@ -83,7 +85,7 @@ def run(
 
 
 @contextmanager
-def _server(url: str | None, data_dir: Path | None, config: Path | None) -> Iterator[tuple[str, bool]]:
+def _server(url: str | None, flags: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
     """The URL to use, and whether its server ends with the block."""
     if url:
         yield url, False
@@ -91,7 +93,7 @@ def _server(url: str | None, data_dir: Path | None, config: Path | None) -> Iter
     from regrade import server_lock
     from regrade.cli.embedded import server_on
 
-    found = settings.load({"data_dir": data_dir, "config": config})
+    found = settings.load(flags)
     is_own = server_lock.find(found.data_dir) is None
     # The port of an own server is gone afterwards, so links begin with the address that `regrade serve` will have.
     lasting = found.public_url or found.local_url()

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from regrade import __version__, settings
-from regrade.cli.options import Config, DataDir, setting
+from regrade.cli.options import Config, DatabaseUrl, DataDir, setting
 
 
 def serve(
@@ -20,6 +20,7 @@ def serve(
     port: Annotated[int | None, setting("port")] = None,
     workers: Annotated[int | None, setting("workers")] = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     config: Config = None,
     public_url: Annotated[str | None, setting("public_url")] = None,
     log_level: Annotated[str | None, setting("log_level")] = None,
@@ -38,7 +39,7 @@ def serve(
         typer.Option("--until-stdin-closes", help="Stop when standard input closes: for programs that start us."),
     ] = False,
 ) -> None:
-    """Start the server. It needs no other service: SQLite and files in the data directory.
+    """Start the server. It needs no other service: SQLite and files in the data directory, unless told otherwise.
 
     Every option can also be given in the environment (REGRADE_PORT ...) and in regrade.toml.
     """
@@ -66,7 +67,7 @@ def start_up_text(found: settings.Settings, url: str, seconds: float) -> str:
     """What a person needs first; tools wait for the line that begins with `ready`."""
     rows = [
         ("API", f"{url}/v1", "set base_url to this"),
-        ("Data", _short(found.data_dir), "SQLite and files, no other service needed"),
+        ("Data", _short(found.data_dir), _kept(found)),
         ("Models", *_models(found)),
         ("Try", "regrade demo", "grades 60 support tickets, no model needed"),
     ]
@@ -80,6 +81,10 @@ def _models(found: settings.Settings) -> tuple[str, str]:
     if names:
         return ", ".join(names), "regrade models list shows what they serve"
     return "none", "regrade models add adds an endpoint; recorded answers need none"
+
+
+def _kept(found: settings.Settings) -> str:
+    return "files; the rest in PostgreSQL" if found.on_postgres else "SQLite and files, no other service needed"
 
 
 def _short(path: Path) -> str:

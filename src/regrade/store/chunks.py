@@ -9,12 +9,14 @@ from regrade.core.ids import item_key
 from regrade.core.jsontext import dumps, loads
 from regrade.core.results import Tally
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
 from regrade.store.output_items import insert_items
 from regrade.store.runs import end_runs, run_tally
 from regrade.store.tables import chunks, output_items, runs
 from regrade.types.json import JsonObject
 
 
+@repeats_undone
 class SqlChunks:
     """ports.ChunkStore.
 
@@ -73,8 +75,10 @@ class SqlChunks:
         """Raise the chunk's epoch and say what is done of it already."""
         this = sa.and_(chunks.c.run_number == run.number, chunks.c.k == k)
         with self._database.write() as connection:
-            status = connection.execute(sa.select(runs.c.status).where(runs.c.number == run.number)).scalar()
-            row = connection.execute(sa.select(chunks).where(this)).mappings().first()
+            # Whoever ends the run waits for this lock, so that no claim is newer than the epochs it has raised.
+            of_run = sa.select(runs.c.status).where(runs.c.number == run.number).with_for_update(read=True)
+            status = connection.execute(of_run).scalar()
+            row = connection.execute(sa.select(chunks).where(this).with_for_update()).mappings().first()
             if status != "in_progress" or row is None or row["done"]:
                 return None
             epoch = row["epoch"] + 1
@@ -129,7 +133,7 @@ class SqlChunks:
         this = runs.c.number == run.number
         undone = sa.select(chunks.c.k).where(chunks.c.run_number == run.number, chunks.c.done.is_(False))
         with self._database.write() as connection:
-            status = connection.execute(sa.select(runs.c.status).where(this)).scalar()
+            status = connection.execute(sa.select(runs.c.status).where(this).with_for_update()).scalar()
             if status != "in_progress" or connection.execute(undone.limit(1)).first() is not None:
                 return False
             tally = run_tally(connection, run)

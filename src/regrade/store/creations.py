@@ -3,16 +3,18 @@
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from regrade.core.entities import Creation
+from regrade.store.conflicts import Inserts
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
 from regrade.store.tables import creations
 
 _KEPT_SECONDS = 3600  # well above the ten minutes in which a repeat counts
 _FORGOTTEN_AT_ONCE = 50  # more than one goes for each one that comes, and no create pays for a long backlog
 
 
+@repeats_undone
 class SqlCreations:
     """ports.CreationStore."""
 
@@ -39,18 +41,17 @@ def remember(connection: sa.Connection, creation: Creation | None, object_id: st
         return
     connection.execute(_FORGET, {"before": creation.created_at - _KEPT_SECONDS})
     connection.execute(
-        _REMEMBER[connection.dialect.name],
+        _REMEMBER.on(connection),
         {"fingerprint": creation.fingerprint, "object_id": object_id, "created_at": creation.created_at},
     )
 
 
-def _remember_in(insert: Any) -> sa.Executable:
+def _replacing(insert: Any) -> sa.Executable:
     latest = {"object_id": insert.excluded.object_id, "created_at": insert.excluded.created_at}
     statement: sa.Executable = insert.on_conflict_do_update(index_elements=[creations.c.fingerprint], set_=latest)
     return statement
 
 
-# Built once: making these statements anew would cost several times what running them does, at every create.
 _FORGET = creations.delete().where(
     creations.c.fingerprint.in_(
         sa.select(creations.c.fingerprint)
@@ -59,7 +60,4 @@ _FORGET = creations.delete().where(
         .with_for_update(skip_locked=True)  # PostgreSQL: two creates at once take different rows
     )
 )
-_REMEMBER = {
-    "postgresql": _remember_in(postgresql.insert(creations)),
-    "sqlite": _remember_in(sqlite.insert(creations)),
-}
+_REMEMBER = Inserts(creations, _replacing)

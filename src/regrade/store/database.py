@@ -8,7 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from regrade.store.outages import outage
 from regrade.store.room import needing_room
 
 # Measured for this load: WAL lets readers pass writers, 16 KiB pages fit several output items each.
@@ -39,18 +42,58 @@ def sqlite_engine(path: Path) -> sa.Engine:
     return engine
 
 
+_CONNECTIONS = 4
+_MORE_CONNECTIONS = 12
+# What libpq is told unless the URL says otherwise: a network that swallows packets is noticed within seconds, ...
+_NETWORK = {
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "application_name": "regrade",
+}
+# ... and whoever freezes within a transaction, or is cut off in it, gives its locks back.
+_SESSION = "-c idle_in_transaction_session_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_user_timeout=10000"
+
+
+def postgres_engine(url: str) -> sa.Engine:
+    """An engine on a PostgreSQL database: up to 16 connections a process, made as they are needed."""
+    found = sa.make_url(url).set(drivername="postgresql+psycopg")
+    arguments = {key: value for key, value in _NETWORK.items() if key not in found.query}
+    arguments["options"] = f"{_SESSION} {found.query.get('options', '')}"
+    return sa.create_engine(
+        found,
+        pool_size=_CONNECTIONS,
+        max_overflow=_MORE_CONNECTIONS,
+        pool_use_lifo=True,
+        connect_args=arguments,
+        hide_parameters=True,
+    )
+
+
 class Database:
-    """Regrade's tables, on SQLite (a path) or PostgreSQL (a URL)."""
+    """Regrade's tables, on SQLite or PostgreSQL.
+
+    On SQLite one transaction writes at a time. On PostgreSQL writers pass each other, so whoever depends on what it
+    reads locks it with `with_for_update`, which SQLite has no need of and SQLAlchemy leaves out there. A run is
+    locked before its chunks, an eval before its runs: nobody waits in a circle.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
         self._writing = threading.Lock() if self._sqlite else nullcontext()
+        self._snapshots = (
+            engine
+            if self._sqlite
+            else engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        )
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection that sees one snapshot for as long as it is open."""
-        with self.engine.connect() as connection:
+        with self._naming_outages(), self._snapshots.connect() as connection:
             if self._sqlite:
                 connection.exec_driver_sql("BEGIN")
             try:
@@ -63,12 +106,30 @@ class Database:
         """One transaction, committed at the end or rolled back whole."""
         # SQLite has one writer at a time. Threads of this process take turns here, because SQLite itself makes who
         # finds it busy sleep for milliseconds; only other processes meet that.
-        with needing_room(), self._writing, self.engine.begin() as connection:
+        with self._naming_outages() as progress, needing_room(), self._writing, self.engine.begin() as connection:
             if self._sqlite:
                 # The write lock is taken now, so that nothing read here can change before it is written.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+            progress.committing = True
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+    @contextmanager
+    def _naming_outages(self) -> Iterator["_Progress"]:
+        progress = _Progress()
+        try:
+            yield progress
+        except (DBAPIError, PoolTimeoutError) as error:
+            named = None if self._sqlite else outage(error, committing=progress.committing)
+            if named is None:
+                raise
+            raise named from error
+
+
+class _Progress:
+    """How far a transaction has come."""
+
+    committing = False

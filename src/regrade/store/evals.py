@@ -9,7 +9,8 @@ from regrade.core.errors import InvalidError
 from regrade.core.jsontext import dumps, loads
 from regrade.store.creations import remember
 from regrade.store.database import Database
-from regrade.store.pages import taken
+from regrade.store.outages import repeats_undone
+from regrade.store.pages import position_of, taken
 from regrade.store.runs import delete_runs
 from regrade.store.tables import evals, runs
 from regrade.types.json import JsonObject
@@ -17,6 +18,7 @@ from regrade.types.json import JsonObject
 _INSERT = evals.insert()
 
 
+@repeats_undone
 class SqlEvals:
     """ports.EvalStore. A deleted eval's row stays, empty, so that cursors which name it still page."""
 
@@ -61,7 +63,7 @@ class SqlEvals:
                 ).first()
                 if cursor is None:
                     raise InvalidError(f"No eval found with id '{page.after}' to page after.", param="after")
-                here, there = sa.tuple_(*sort), sa.tuple_(*map(sa.literal, cursor))
+                here, there = sa.tuple_(*sort), position_of(sort, cursor)
                 query = query.where(here > there if page.order == "asc" else here < there)
             directed = [column.asc() if page.order == "asc" else column.desc() for column in sort]
             found = connection.execute(query.order_by(*directed).limit(page.limit + 1)).mappings()

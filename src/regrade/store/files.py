@@ -9,9 +9,11 @@ from regrade.core.entities import Creation, File, Page, PageRequest
 from regrade.core.errors import InvalidError
 from regrade.store.creations import remember
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
 from regrade.store.tables import files, runs
 
 
+@repeats_undone
 class SqlFiles:
     """ports.FileStore. A deleted or expired file's row stays, so that cursors which name it still page."""
 

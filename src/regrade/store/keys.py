@@ -3,10 +3,15 @@
 import sqlalchemy as sa
 
 from regrade.core.entities import Key
+from regrade.store.conflicts import Inserts
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
 from regrade.store.tables import keys, sessions
 
+_INSERT_NEW = Inserts(keys, lambda insert: insert.on_conflict_do_nothing(index_elements=[keys.c.hash]))
 
+
+@repeats_undone
 class SqlKeys:
     """ports.KeyStore."""
 
@@ -14,19 +19,18 @@ class SqlKeys:
         self._database = database
 
     def add(self, key: Key, key_hash: bytes) -> None:
-        """Store a new key."""
+        """Store a new key, unless its secret has one: servers that start together take the same admin key file."""
+        values = {
+            "id": key.id,
+            "hash": key_hash,
+            "project": key.project,
+            "name": key.name,
+            "hint": key.hint,
+            "admin": key.admin,
+            "created_at": key.created_at,
+        }
         with self._database.write() as connection:
-            connection.execute(
-                keys.insert().values(
-                    id=key.id,
-                    hash=key_hash,
-                    project=key.project,
-                    name=key.name,
-                    hint=key.hint,
-                    admin=key.admin,
-                    created_at=key.created_at,
-                )
-            )
+            connection.execute(_INSERT_NEW.on(connection), values)
 
     def active(self) -> list[tuple[bytes, Key]]:
         """(hash, key) of every key that is not revoked."""

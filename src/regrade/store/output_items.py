@@ -10,12 +10,14 @@ from regrade.core.entities import FinishedItem, Page, Run
 from regrade.core.ids import item_key
 from regrade.core.results import ItemStatus
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
 from regrade.store.pages import taken
 from regrade.store.tables import output_item_bodies, output_items
 
 STATUS_NUMBER: dict[ItemStatus, int] = {"pass": 1, "fail": 2, "error": 3}
 
 
+@repeats_undone
 class SqlOutputItems:
     """ports.OutputItemStore."""
 

@@ -11,6 +11,7 @@ from regrade.core.errors import NoRoomError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PRIMARY_CODE = 0xFF  # SQLite's codes say more in their higher bits
+_FULL_STATE = "53100"  # PostgreSQL's disk_full
 
 
 @contextmanager
@@ -25,6 +26,10 @@ def needing_room() -> Iterator[None]:
     except OperationalError as error:
         if getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_FULL:
             raise _no_room() from error
+        if getattr(error.orig, "sqlstate", None) == _FULL_STATE:
+            raise NoRoomError(
+                "The disk of the database is full: nothing of this was kept. Make room, then try again."
+            ) from error
         raise
 
 

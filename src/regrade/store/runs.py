@@ -7,12 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from regrade.core.entities import Creation, Page, PageRequest, Run, RunStatus
-from regrade.core.errors import InvalidError
+from regrade.core.errors import InvalidError, NotFoundError
 from regrade.core.ids import item_key, own_blob
 from regrade.core.jsontext import dumps, loads
 from regrade.core.results import Counts, Tally, merged
 from regrade.store.creations import remember
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
 from regrade.store.pages import taken
 from regrade.store.tables import chunks, evals, output_item_bodies, output_items, runs
 from regrade.types.json import JsonObject
@@ -20,6 +21,7 @@ from regrade.types.json import JsonObject
 ACTIVE = ("queued", "in_progress")
 
 
+@repeats_undone
 class SqlRuns:
     """ports.RunStore. A deleted run's row stays, so that cursors which name it still page."""
 
@@ -27,8 +29,12 @@ class SqlRuns:
         self._database = database
 
     def add(self, run: Run, creation: Creation | None) -> Run:
-        """Store a queued run; returned with its number."""
+        """Store a queued run; returned with its number. Raises NotFoundError where its eval was just deleted."""
         with self._database.write() as connection:
+            # Whoever deletes the eval waits for this lock, and deletes this run too.
+            eval_ = sa.select(evals.c.deleted_at).where(evals.c.id == run.eval_id).with_for_update(read=True)
+            if connection.execute(eval_).scalar() is not None:
+                raise NotFoundError(f"No eval found with id '{run.eval_id}'.", param="eval_id")
             number = connection.execute(
                 runs.insert().values(
                     id=run.id,
@@ -127,7 +133,8 @@ class SqlRuns:
         )
         blobs: list[str] = []
         with self._database.write() as connection:
-            for number, run_id, blob in connection.execute(gone.limit(100)).all():
+            gone = gone.limit(100).with_for_update(skip_locked=True)  # two sweepers at once take different runs
+            for number, run_id, blob in connection.execute(gone).all():
                 removed = _delete_items(connection, number, limit)
                 limit -= removed
                 if limit <= 0:
@@ -143,7 +150,7 @@ def end_runs(
     connection: sa.Connection, which: sa.ColumnElement[bool], status: RunStatus, *, now: int, **values: Any
 ) -> None:
     """End every active run of `which`: totals are frozen, and a new epoch refuses whoever still writes."""
-    active = sa.select(runs).where(which, runs.c.status.in_(ACTIVE))
+    active = sa.select(runs).where(which, runs.c.status.in_(ACTIVE)).order_by(runs.c.number).with_for_update()
     for row in connection.execute(active).mappings().all():
         run = _run(row)
         connection.execute(
@@ -203,9 +210,10 @@ def _runs(connection: sa.Connection, rows: Iterable[sa.RowMapping]) -> list[Run]
     sums = connection.execute(
         sa.select(
             chunks.c.run_number,
-            sa.func.sum(chunks.c.passed),
-            sa.func.sum(chunks.c.failed),
-            sa.func.sum(chunks.c.errored),
+            *(
+                sa.cast(sa.func.sum(each), sa.BigInteger)
+                for each in (chunks.c.passed, chunks.c.failed, chunks.c.errored)
+            ),
         )
         .where(chunks.c.run_number.in_(running))
         .group_by(chunks.c.run_number)

@@ -9,8 +9,11 @@ from regrade.core.entities import Creation, Page, PageRequest, StoredKind, Store
 from regrade.core.errors import InvalidError
 from regrade.core.jsontext import dumps, loads
 from regrade.core.stored_objects import FINISHED, StoredFilter, takes
+from regrade.store.conflicts import Inserts
 from regrade.store.creations import remember
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
+from regrade.store.pages import position_of
 from regrade.store.tables import stored_object_bodies, stored_object_metadata, stored_objects
 from regrade.types.json import JsonObject
 
@@ -20,10 +23,17 @@ _WHOLE = sa.select(stored_objects, stored_object_bodies.c.request, stored_object
     stored_object_bodies, stored_object_bodies.c.object_number == _FACTS.number
 )
 _INSERT = stored_objects.insert().returning(_FACTS.number)
+_INSERT_NEW = Inserts(
+    stored_objects,
+    lambda insert: insert.on_conflict_do_nothing(index_elements=[_FACTS.project, _FACTS.id]).returning(
+        _FACTS.number
+    ),
+)
 _INSERT_BODIES = stored_object_bodies.insert()
 _INSERT_PAIRS = stored_object_metadata.insert()
 
 
+@repeats_undone
 class SqlStoredObjects:
     """ports.StoredObjectStore."""
 
@@ -38,14 +48,9 @@ class SqlStoredObjects:
 
     def add_new(self, objects: Sequence[StoredObject]) -> int:
         """Store those whose ids are new to their project, in one commit; how many those were."""
-        added = 0
         with self._database.write() as connection:
-            for stored in objects:
-                known = sa.select(_FACTS.number).where(_FACTS.project == stored.project, _FACTS.id == stored.id)
-                if connection.execute(known).first() is None:
-                    _insert(connection, stored)
-                    added += 1
-        return added
+            statement = _INSERT_NEW.on(connection)
+            return sum(_insert(connection, stored, statement) for stored in objects)
 
     def get(self, project: str, kind: StoredKind, object_id: str, *, now: int) -> StoredObject | None:
         """The object, if this project has it and it is neither deleted nor expired."""
@@ -136,9 +141,10 @@ class SqlStoredObjects:
             return _delete(connection, sa.and_(_FACTS.number.in_(numbers), _FACTS.deleted_at.is_(None)), now)
 
 
-def _insert(connection: sa.Connection, stored: StoredObject) -> None:
+def _insert(connection: sa.Connection, stored: StoredObject, statement: sa.Executable = _INSERT) -> bool:
+    """Whether it was stored: the statement may pass over what is there."""
     number = connection.execute(
-        _INSERT,
+        statement,
         {
             "id": stored.id,
             "project": stored.project,
@@ -151,10 +157,13 @@ def _insert(connection: sa.Connection, stored: StoredObject) -> None:
             "upstream_id": stored.upstream_id,
             "metadata": dumps(stored.metadata),
         },
-    ).scalar_one()
+    ).scalar()
+    if number is None:
+        return False
     bodies = {"object_number": number, "request": stored.request, "answer": stored.answer}
     connection.execute(_INSERT_BODIES, bodies)
     _insert_pairs(connection, number, stored.metadata)
+    return True
 
 
 def _insert_pairs(connection: sa.Connection, number: int, metadata: JsonObject) -> None:
@@ -231,10 +240,11 @@ def _rows(
     """Up to `limit` rows beyond the position."""
     query = _WHOLE.where(condition)
     if position is not None:
-        here, there = sa.tuple_(_FACTS.created_at, _FACTS.id), sa.tuple_(*map(sa.literal, position))
+        sort = (_FACTS.created_at, _FACTS.id)
+        here, there = sa.tuple_(*sort), position_of(sort, position)
         query = query.where(here < there if newest else here > there)
-    sort = (_FACTS.created_at.desc(), _FACTS.id.desc()) if newest else (_FACTS.created_at, _FACTS.id)
-    return connection.execute(query.order_by(*sort).limit(limit)).mappings().all()
+    order = (_FACTS.created_at.desc(), _FACTS.id.desc()) if newest else (_FACTS.created_at, _FACTS.id)
+    return connection.execute(query.order_by(*order).limit(limit)).mappings().all()
 
 
 def _object(row: Any) -> StoredObject:

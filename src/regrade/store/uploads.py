@@ -10,9 +10,11 @@ from regrade.core.entities import Creation, File, Upload, UploadPart
 from regrade.store.creations import remember
 from regrade.store.database import Database
 from regrade.store.files import add_file
+from regrade.store.outages import repeats_undone
 from regrade.store.tables import upload_parts, uploads
 
 
+@repeats_undone
 class SqlUploads:
     """ports.UploadStore. A part's row goes with its bytes, an upload's row stays."""
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from regrade.core.entities import Chunk, ChunkClaim, Eval, FinishedItem, Run
-from regrade.core.errors import NoRoomError, NotFoundError, RegradeError
+from regrade.core.errors import NoRoomError, NotFoundError, RegradeError, UnavailableError
 from regrade.core.ids import own_blob, secrets_blob
 from regrade.core.jsontext import loads
 from regrade.core.results import Tally
@@ -35,6 +35,8 @@ _ATTEMPTS = 6
 _FIRST_PAUSE_SECONDS = 0.5
 _FULL_PAUSE_SECONDS = 10.0
 """Between looks at a disk that is full; a run waits for room as long as it takes."""
+_OUTAGE_PAUSE_SECONDS = 1.0
+"""Between looks at a database that cannot be used; a run waits for it as long as it takes."""
 _COMPILED_EVALS = 32
 _ROWS_AT_ONCE = 128
 """Rows of one chunk that wait for models; how many calls are in flight is the limiter's to say."""
@@ -201,6 +203,9 @@ class EvalRuns:
             except NoRoomError as error:
                 logger.error("Run %s waits for room: %s", run_id, error.message)  # noqa: TRY400 - it says all
                 await asyncio.sleep(_FULL_PAUSE_SECONDS)
+            except UnavailableError as error:
+                logger.warning("Run %s waits for the database: %s", run_id, error.message)
+                await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
             except RegradeError as error:
                 logger.warning("Run %s failed: %s", run_id, error.message)
                 await self._fail(run_id, error.code or "invalid_run", error.message)
@@ -212,13 +217,14 @@ class EvalRuns:
         await self._fail(run_id, "server_error", "The server could not go on with this run; its log says why.")
 
     async def _fail(self, run_id: str, code: str, message: str) -> None:
-        run = self._ports.runs.find(run_id)
-        while run is not None:
+        while True:
             try:
-                self._ports.runs.fail(run, {"code": code, "message": message}, now=self._clock.now())
+                run = self._ports.runs.find(run_id)
+                if run is not None:
+                    self._ports.runs.fail(run, {"code": code, "message": message}, now=self._clock.now())
                 return
-            except NoRoomError:
-                await asyncio.sleep(_FULL_PAUSE_SECONDS)
+            except UnavailableError:  # a full disk, or a database that is away for a while
+                await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
 
 
 class _RunError(RegradeError):
