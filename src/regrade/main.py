@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 import uvicorn
@@ -29,6 +31,7 @@ from regrade.inference.client import Models as ModelClient
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
 from regrade.inference.threads import ModelsFromThreads
+from regrade.ports.blobs import Blobs
 from regrade.ports.models import TunedModels
 from regrade.services.chat_completions import ChatCompletions
 from regrade.services.creations import Creations
@@ -53,6 +56,7 @@ from regrade.store.database import Database, postgres_engine, sqlite_engine
 from regrade.store.evals import SqlEvals
 from regrade.store.files import SqlFiles
 from regrade.store.keys import SqlKeys
+from regrade.store.marker import BlobMarker
 from regrade.store.output_items import SqlOutputItems
 from regrade.store.runs import SqlRuns
 from regrade.store.schema import upgrade
@@ -75,7 +79,8 @@ class Outside:
     clock: SystemClock
     ids: SystemIds
     database: Database
-    blobs: DiskBlobs
+    blobs: Blobs
+    marker: BlobMarker
     evals: SqlEvals
     runs: SqlRuns
     chunks: SqlChunks
@@ -103,12 +108,14 @@ def open_outside(settings: Settings) -> Outside:
     )
     upgrade(database)
     clock = SystemClock()
+    blobs = open_blobs(settings)
     return Outside(
         settings=settings,
         clock=clock,
         ids=SystemIds(clock),
         database=database,
-        blobs=DiskBlobs(data_dir / "blobs"),
+        blobs=blobs,
+        marker=BlobMarker(database, blobs, blobs_place(settings)),
         evals=SqlEvals(database),
         runs=SqlRuns(database),
         chunks=SqlChunks(database),
@@ -126,6 +133,31 @@ def open_engine(settings: Settings) -> sa.Engine:
     if settings.on_postgres:
         return postgres_engine(settings.database_url)
     return engine.sqlite_engine(settings.data_dir / "engine.sqlite3")
+
+
+def blobs_place(settings: Settings) -> str:
+    """Where the blobs lie, for a person."""
+    return settings.blobs or f"file://{settings.data_dir / 'blobs'}"
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """The blobs that the settings name. Raises ConfigurationError."""
+    url = urlsplit(blobs_place(settings))
+    if url.scheme == "file":
+        try:
+            return DiskBlobs(Path(url.path))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The folder {url.path} of --blobs cannot be made or written ({error.strerror}).", param="blobs"
+            ) from error
+    try:
+        from regrade.store.bucket import BucketBlobs  # of the extra `bucket`
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--blobs {settings.blobs} needs a package that is not installed. Try: pip install 'regrade[bucket]'",
+            param="blobs",
+        ) from error
+    return BucketBlobs(blobs_place(settings), options.cloud_variables(url.scheme), settings.data_dir)
 
 
 def open_models(
@@ -215,6 +247,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
     Raises ConfigurationError where the settings do not allow a start.
     """
     with server_lock.hold(settings.data_dir), closing(open_outside(settings)) as world:
+        world.marker.establish(world.ids.secret())
         world.blobs.clean()
         keys = Keys(world.keys, world.clock, world.ids)
         _make_first_key(settings, keys)

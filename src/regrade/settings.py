@@ -21,6 +21,43 @@ SQLITE = "sqlite"
 REGISTRY_TABLES = ("endpoints", "aliases", "base_models", "training")
 """Tables of regrade.toml that are no options: model endpoints and what belongs to them."""
 
+CLOUD_VARIABLES = {
+    "s3": (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_SERVER_SIDE_ENCRYPTION",
+        "AWS_SSE_KMS_KEY_ID",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+    ),
+    "az": (
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_ENDPOINT",
+        "AZURE_STORAGE_USE_EMULATOR",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_TENANT_ID",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_AUTHORITY_HOST",
+        "AZURE_MSI_ENDPOINT",
+    ),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+}
+"""For each scheme of a bucket the variables that open it, named as the cloud's own tools name them."""
+
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _SIZE_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
 
@@ -99,6 +136,21 @@ def _database_url(value: Any) -> str:
     return f"postgresql://{match[1]}"
 
 
+def _blobs(value: Any) -> str:
+    """An absolute folder or a bucket; credentials have variables of their own and never stand in a URL."""
+    url = urlsplit(value) if isinstance(value, str) else None
+    if url and url.scheme == "file" and not url.netloc and url.path.startswith("/"):
+        return f"file://{url.path}"
+    if (
+        not url
+        or url.scheme not in CLOUD_VARIABLES
+        or not re.fullmatch(r"[A-Za-z0-9._-]+", url.netloc)
+        or url.query
+    ):
+        raise _UnfitError('"file:///FOLDER", "s3://BUCKET/PREFIX", "az://CONTAINER/PREFIX" or "gs://BUCKET/PREFIX"')
+    return f"{url.scheme}://{url.netloc}/{url.path.strip('/')}".rstrip("/")
+
+
 def _log_level(value: Any) -> str:
     if str(value).lower() not in _LOG_LEVELS:
         raise _UnfitError(f"one of {', '.join(_LOG_LEVELS)}")
@@ -121,6 +173,9 @@ class Settings:
     log_level: Annotated[str, Option("How much is logged: debug, info, warning or error.", _log_level)] = "info"
     admin_key_file: Annotated[
         Path | None, Option("File that holds a key; it becomes the first admin key.", _path)
+    ] = None
+    blobs: Annotated[
+        str | None, Option("Where large files lie: file:///FOLDER, s3://, az:// or gs://BUCKET/PREFIX.", _blobs)
     ] = None
     max_body_bytes: Annotated[
         int, Option("Largest body of a request; uploads have limits of their own.", _size)
@@ -223,6 +278,12 @@ def variable(name: str) -> str | None:
 def child_environment(settings: Settings) -> dict[str, str]:
     """For a server that we start: what has no place on a command line, which everybody on the machine can read."""
     return {**_environment(None), f"{PREFIX}DATABASE_URL": settings.database_url}
+
+
+def cloud_variables(scheme: str, *, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the environment says of a bucket with this scheme: keys, region, endpoint."""
+    environ = _environment(environ)
+    return {name: environ[name] for name in CLOUD_VARIABLES[scheme] if environ.get(name)}
 
 
 def in_continuous_integration(environ: Mapping[str, str] | None = None) -> bool:

@@ -18,8 +18,10 @@ from regrade.main import Outside, configure_logging, open_engine, open_models, o
 from regrade.services.files import Files
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings, load
+from regrade.store.blob_owners import SqlBlobOwners
 from regrade.supervisor import READY_LINE
 from regrade.workflows.eval_run import EvalRuns, Ports
+from regrade.workflows.orphans import OrphanSweep
 from regrade.workflows.upkeep import (
     Chore,
     drop_secrets,
@@ -60,6 +62,7 @@ def _end_with_parent() -> None:
 async def work(settings: Settings, slot: int, count: int) -> None:
     """Take work for ever. The worker of slot 0 also does the upkeep."""
     with closing(open_outside(settings)) as world:
+        world.marker.check()
         workflow_engine = open_engine(settings)
         queue = engine.DbosQueue(workflow_engine)
         models = open_models(settings, world.clock, share=1 / count)
@@ -93,6 +96,7 @@ async def work(settings: Settings, slot: int, count: int) -> None:
 def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
     files = Files(world.files, world.blobs, world.clock, world.ids)
     uploads = Uploads(world.uploads, world.files, world.blobs, world.clock, world.ids)
+    orphans = OrphanSweep(world.blobs, SqlBlobOwners(world.database), world.clock)
     return [
         Chore(name="forget ended workflows", do=lambda: forget_ended_workflows(queue, world.clock)),
         Chore(name="start waiting runs", do=lambda: start_waiting_runs(world.runs, queue)),
@@ -100,6 +104,7 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
         Chore(name="drop the secrets of ended runs", do=lambda: drop_secrets(world.runs, world.blobs)),
         Chore(name="remove deleted and expired files", do=files.sweep),
         Chore(name="remove ended uploads", do=uploads.sweep),
+        Chore(name="remove blobs that no record names", do=orphans.sweep),
         Chore(
             name="remove expired responses",
             do=lambda: world.stored_objects.sweep(now=world.clock.now(), limit=_EXPIRED_AT_ONCE),

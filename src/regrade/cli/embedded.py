@@ -60,6 +60,8 @@ def _command(settings: Settings) -> list[str]:
     command += ["--log-level", settings.log_level, "--workers", str(max(settings.workers, 1))]
     if settings.config:
         command += ["--config", str(settings.config)]
+    if settings.blobs:
+        command += ["--blobs", settings.blobs]
     if settings.public_url:
         command += ["--public-url", settings.public_url]
     return command

@@ -25,6 +25,7 @@ def serve(
     public_url: Annotated[str | None, setting("public_url")] = None,
     log_level: Annotated[str | None, setting("log_level")] = None,
     admin_key_file: Annotated[Path | None, setting("admin_key_file")] = None,
+    blobs: Annotated[str | None, setting("blobs", "in the data directory")] = None,
     max_body_bytes: Annotated[str | None, setting("max_body_bytes", "64 MiB")] = None,
     max_row_bytes: Annotated[str | None, setting("max_row_bytes", "16 MiB")] = None,
     max_file_bytes: Annotated[str | None, setting("max_file_bytes", "512 MiB")] = None,
@@ -68,6 +69,7 @@ def start_up_text(found: settings.Settings, url: str, seconds: float) -> str:
     rows = [
         ("API", f"{url}/v1", "set base_url to this"),
         ("Data", _short(found.data_dir), _kept(found)),
+        *([("Files", found.blobs, "of all servers and workers of this database")] if found.blobs else []),
         ("Models", *_models(found)),
         ("Try", "regrade demo", "grades 60 support tickets, no model needed"),
     ]

@@ -61,6 +61,10 @@ class NoRoomError(UnavailableError):
     """The disk is full: what failed can be done again once there is room, and nothing is lost until then."""
 
 
+class StorageError(UnavailableError):
+    """Where large bytes lie does not answer, or refuses: what failed can be done again once it does."""
+
+
 class ConfigurationError(RegradeError):
     """A setting, a flag or a file of the operator's is wrong."""
 

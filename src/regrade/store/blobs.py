@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regrade.core.errors import NotFoundError
+from regrade.ports.blobs import BlobEntry
 from regrade.store.room import needing_room
 
 # No dot and no empty segment: nothing that matches can leave the root or name a file of `_INCOMING`.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9_-]{0,127}){0,3}")
 _INCOMING = ".incoming"
+
+
+def checked_key(key: str) -> str:
+    """The key, which is a mistake of ours where it does not look like one."""
+    if _KEY.fullmatch(key) is None:
+        raise ValueError(f"{key!r} is not a blob key.")
+    return key
 
 
 class DiskBlobs:
@@ -54,10 +62,16 @@ class DiskBlobs:
         """
         return sum(_remove_unless_locked(path) for path in self._incoming.iterdir())
 
+    def entries(self, kind: str) -> Iterator[BlobEntry]:
+        """Every blob of a kind."""
+        for folder, _, names in os.walk(self._path(kind)):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # it went meanwhile
+                    yield BlobEntry(str(path.relative_to(self._root)), int(path.stat().st_mtime))
+
     def _path(self, key: str) -> Path:
-        if _KEY.fullmatch(key) is None:
-            raise ValueError(f"{key!r} is not a blob key.")
-        return self._root / key
+        return self._root / checked_key(key)
 
     def _pieces(self, key: str, size: int) -> Iterator[bytes]:
         with self.open(key) as blob:

@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from regrade.core.errors import ConfigurationError, UnavailableError
 from regrade.store.database import Database
 
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 """All versions, oldest first; each has its file in migrations/versions."""
 
 

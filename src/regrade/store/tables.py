@@ -118,6 +118,7 @@ files = sa.Table(
     # Null once the bytes are gone.
     sa.Column("blob", Text),
     sa.Index("files_by_creation", "project", "id"),
+    sa.Index("files_by_blob", "blob"),
     sqlite_with_rowid=False,
 )
 
@@ -148,7 +149,17 @@ upload_parts = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("blob", Text, nullable=False),
     sa.Index("upload_parts_of_upload", "upload_id", "id"),
+    sa.Index("upload_parts_by_blob", "blob"),
     sqlite_with_rowid=False,
+)
+
+# One row: what lies with the blobs too, so that a process knows that it sees the right ones. See store/marker.py.
+blob_marker = sa.Table(
+    "blob_marker",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("written", sa.Boolean, nullable=False),
 )
 
 stored_objects = sa.Table(

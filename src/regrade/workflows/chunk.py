@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from regrade.core.entities import FinishedItem
 from regrade.sources.jsonl import Line
@@ -18,12 +18,12 @@ Commit = Callable[[Sequence[FinishedItem]], bool]
 """Commits a batch, which may be empty; False where the chunk is somebody else's now, or its run has ended."""
 
 
-async def one_by_one(lines: Iterator[Line], finish: Finish, commit: Commit, turns: Turns) -> bool:
+async def one_by_one(lines: AsyncIterator[Line], finish: Finish, commit: Commit, turns: Turns) -> bool:
     """Grade on the processor alone. Whether the chunk is still ours at the end."""
     async with turns.turn() as turn:
         batch: list[FinishedItem] = []
         deadline = time.perf_counter() + BATCH_SECONDS
-        for line in lines:
+        async for line in lines:
             batch.append(await finish(line))
             if len(batch) == BATCH_ROWS or time.perf_counter() > deadline:
                 # Committed on the loop: a thread would only wait for the same interpreter lock.
@@ -35,7 +35,7 @@ async def one_by_one(lines: Iterator[Line], finish: Finish, commit: Commit, turn
         return commit(batch)
 
 
-async def many_at_once(lines: Iterator[Line], finish: Finish, commit: Commit, at_once: int) -> bool:
+async def many_at_once(lines: AsyncIterator[Line], finish: Finish, commit: Commit, at_once: int) -> bool:
     """Grade up to `at_once` rows at a time. Whether the chunk is still ours at the end.
 
     Where it is not, all calls that are under way are cancelled, which closes their connections.
@@ -43,7 +43,7 @@ async def many_at_once(lines: Iterator[Line], finish: Finish, commit: Commit, at
     finished: list[FinishedItem] = []
 
     async def work() -> None:
-        for line in lines:
+        async for line in lines:
             finished.append(await finish(line))  # noqa: PERF401 - shared by all, and emptied meanwhile
 
     tasks = [asyncio.create_task(work()) for _ in range(at_once)]

@@ -23,6 +23,7 @@ from regrade.ports.store import ChunkStore, EvalStore, FileStore, RunStore, Stor
 from regrade.ports.system import Clock
 from regrade.sources import jsonl, stored
 from regrade.workflows.chunk import many_at_once, one_by_one
+from regrade.workflows.feed import LineFeed
 from regrade.workflows.grading import CompiledEval, RowGrading
 from regrade.workflows.sampling import MessageFiles, Sampler
 from regrade.workflows.turns import Turns
@@ -36,7 +37,7 @@ _FIRST_PAUSE_SECONDS = 0.5
 _FULL_PAUSE_SECONDS = 10.0
 """Between looks at a disk that is full; a run waits for room as long as it takes."""
 _OUTAGE_PAUSE_SECONDS = 1.0
-"""Between looks at a database that cannot be used; a run waits for it as long as it takes."""
+"""Between looks at a database, or a bucket, that does not answer; a run waits for it as long as it takes."""
 _COMPILED_EVALS = 32
 _ROWS_AT_ONCE = 128
 """Rows of one chunk that wait for models; how many calls are in flight is the limiter's to say."""
@@ -118,8 +119,8 @@ class EvalRuns:
             waiting = self._ports.models.waiting() if grading.asks_models else None
             return self._ports.chunks.flush(claim, batch, grading.tally, done=False, waiting=waiting)
 
-        with self._ports.blobs.open(_source(run)) as source:
-            lines = _left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim)
+        with await asyncio.to_thread(self._ports.blobs.open, _source(run)) as source:
+            lines = LineFeed(_left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim))
             if grading.asks_models:
                 at_once = min(claim.chunk.rows, _ROWS_AT_ONCE)
                 held = await many_at_once(lines, grading.finish, commit, at_once)
@@ -204,7 +205,7 @@ class EvalRuns:
                 logger.error("Run %s waits for room: %s", run_id, error.message)  # noqa: TRY400 - it says all
                 await asyncio.sleep(_FULL_PAUSE_SECONDS)
             except UnavailableError as error:
-                logger.warning("Run %s waits for the database: %s", run_id, error.message)
+                logger.warning("Run %s waits: %s", run_id, error.message)
                 await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
             except RegradeError as error:
                 logger.warning("Run %s failed: %s", run_id, error.message)
