@@ -41,17 +41,21 @@ class Wire:
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self._port))
-            threading.Thread(target=self._pass_on, args=(client, server, True), daemon=True).start()
-            threading.Thread(target=self._pass_on, args=(server, client, False), daemon=True).start()
+            asked = threading.Event()
+            threading.Thread(target=self._pass_on, args=(client, server, asked, True), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(server, client, asked, False), daemon=True).start()
 
-    def _pass_on(self, source, target, up):
+    def _pass_on(self, source, target, asked, up):
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 if up and self.cut_after is not None:
                     self.cut_after = max(0, self.cut_after - len(data))
                     if self.cut_after == 0:
                         break
-                if not up:
+                if up:
+                    asked.set()
+                elif asked.is_set():
+                    asked.clear()
                     time.sleep(self.latency_s)
                 target.sendall(data)
         for each in (source, target):
@@ -79,12 +83,12 @@ class Bucket:
         )
         self.s3.create_bucket(Bucket=BUCKET)
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         found = self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
         return [each["Key"].removeprefix("some/prefix/") for each in found]
 
     def empty(self) -> None:
-        for key in self.keys():
+        for key in self.objects():
             self.s3.delete_object(Bucket=BUCKET, Key=f"some/prefix/{key}")
 
     def unfinished_uploads(self) -> list:

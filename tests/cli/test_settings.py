@@ -40,6 +40,7 @@ def test_every_option_can_be_given_in_the_environment(config):
         "public_url": "https://x.example/",
         "log_level": "DEBUG",
         "admin_key_file": "/k",
+        "blobs": "s3://bucket/prefix/",
         "max_body_bytes": "1 KiB",
         "max_row_bytes": "2MB",
         "max_file_bytes": "3",
@@ -61,6 +62,7 @@ def test_every_option_can_be_given_in_the_environment(config):
         public_url="https://x.example",
         log_level="debug",
         admin_key_file=Path("/k"),
+        blobs="s3://bucket/prefix",
         max_body_bytes=1024,
         max_row_bytes=2_000_000,
         max_file_bytes=3,
@@ -84,6 +86,10 @@ def test_every_option_can_be_given_in_the_environment(config):
         ("max_row_bytes", "16 potatoes", 'such as "64 MiB".'),
         ("max_row_bytes", "0", "REGRADE_MAX_ROW_BYTES is '0'"),
         ("public_url", "evals.example.com", "must be a URL that begins with http:// or https://"),
+        ("blobs", "./here", 'it must be "file:///FOLDER", "s3://BUCKET/PREFIX"'),
+        ("blobs", "file://relative/path", 'it must be "file:///FOLDER"'),
+        ("blobs", "s3://key:secret@bucket", 'it must be "file:///FOLDER"'),
+        ("blobs", "ftp://bucket", 'it must be "file:///FOLDER"'),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_place_and_what_fits(config, key, value, expected):

@@ -46,7 +46,7 @@ def test_a_blob_comes_back_whole_and_nothing_stays_on_this_machine(blobs, bucket
     content = bytes(range(256)) * 5000
     put(blobs, KEY, content)
     assert b"".join(blobs.pieces(KEY)) == content
-    assert bucket.keys() == [KEY]
+    assert bucket.objects() == [KEY]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_visible_before_the_commit_nor_after_an_abort(blobs, bucket):
             read(KEY)
     writer.abort()
     writer.abort()
-    assert bucket.keys() == []
+    assert bucket.objects() == []
 
 
 def test_a_connection_lost_in_mid_upload_leaves_nothing(blobs, bucket):
@@ -82,7 +82,7 @@ def test_a_connection_lost_in_mid_upload_leaves_nothing(blobs, bucket):
         writer.commit()
     bucket.wire.cut_after = None
     writer.abort()
-    assert bucket.keys() == []
+    assert bucket.objects() == []
     put(blobs, KEY, b"again")
     assert b"".join(blobs.pieces(KEY)) == b"again"
 

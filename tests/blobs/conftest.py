@@ -1,0 +1,19 @@
+"""A bucket server for the tests of this folder."""
+
+import pytest
+
+from buckets import bucket_server
+
+
+@pytest.fixture(scope="session")
+def running_bucket():
+    with bucket_server() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def bucket(running_bucket):
+    running_bucket.wire.latency_s, running_bucket.wire.cut_after = 0.0, None
+    yield running_bucket
+    running_bucket.wire.latency_s, running_bucket.wire.cut_after = 0.0, None
+    running_bucket.empty()
