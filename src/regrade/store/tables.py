@@ -158,7 +158,7 @@ blob_marker = sa.Table(
     "blob_marker",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("text", Text, nullable=False),
     sa.Column("written", sa.Boolean, nullable=False),
 )
 
