@@ -48,14 +48,14 @@ can only other new some could time these two may then do first any my now such l
 def write_rows(path: Path, rows: int, seed: int = 7) -> Path:
     """A JSONL file of `rows` rows of about 1,000 bytes, from a pool of 2,000 distinct ones."""
     chance = random.Random(seed)
-    pool = [_row(chance) for _ in range(min(rows, 2_000))]
+    pool = [row(chance) for _ in range(min(rows, 2_000))]
     with path.open("wb") as file:
         for index in range(rows):
             file.write(pool[index % len(pool)])
     return path
 
 
-def _row(chance: random.Random) -> bytes:
+def row(chance: random.Random) -> bytes:
     reference = _text(chance, 300)
     words = reference.split()
     answer = " ".join(chance.choice(_WORDS) if chance.random() < 0.2 else word for word in words)

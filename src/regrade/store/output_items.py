@@ -1,5 +1,6 @@
 """Output items in SQL: narrow facts that lists filter by, and the bodies that are served as they are."""
 
+import struct
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from regrade.core.entities import FinishedItem, Page, Run
 from regrade.core.ids import item_key
 from regrade.core.results import ItemStatus
+from regrade.store.copying import copy_rows
 from regrade.store.database import Database
 from regrade.store.outages import repeats_undone
 from regrade.store.pages import taken
@@ -65,8 +67,28 @@ class SqlOutputItems:
 
 
 def insert_items(connection: sa.Connection, run_number: int, items: Sequence[FinishedItem]) -> None:
-    """Insert a batch with one statement a table: executemany would give up the GIL once a row."""
+    """Insert a batch in the way that is fastest on this database."""
     base = item_key(run_number, 0)
+    if connection.dialect.name == "postgresql":
+        _copy(connection, base, items)
+    else:
+        _insert(connection, base, items)
+
+
+def _copy(connection: sa.Connection, base: int, items: Sequence[FinishedItem]) -> None:
+    if items:
+        facts = [
+            _FACTS_HEAD(4, 8, base + item.row, 2, STATUS_NUMBER[item.status], 8, item.created_at, len(item.scores))
+            + item.scores
+            for item in items
+        ]
+        copy_rows(connection, "output_items", _FACTS, facts)
+        bodies = [_BODY_HEAD(2, 8, base + item.row, len(item.body)) + item.body for item in items]
+        copy_rows(connection, "output_item_bodies", _BODY, bodies)
+
+
+def _insert(connection: sa.Connection, base: int, items: Sequence[FinishedItem]) -> None:
+    """One statement a table: executemany would give up the GIL once a row."""
     for start in range(0, len(items), _ROWS_A_STATEMENT):
         batch = items[start : start + _ROWS_A_STATEMENT]
         facts: list[Any] = []
@@ -75,18 +97,20 @@ def insert_items(connection: sa.Connection, run_number: int, items: Sequence[Fin
             key = base + item.row
             facts += (key, STATUS_NUMBER[item.status], item.created_at, item.scores)
             bodies += (key, item.body)
-        placeholder = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        connection.exec_driver_sql(_insert("output_items", _FACTS, len(batch), placeholder), tuple(facts))
-        connection.exec_driver_sql(_insert("output_item_bodies", _BODY, len(batch), placeholder), tuple(bodies))
+        connection.exec_driver_sql(_statement("output_items", _FACTS, len(batch)), tuple(facts))
+        connection.exec_driver_sql(_statement("output_item_bodies", _BODY, len(batch)), tuple(bodies))
 
 
 _ROWS_A_STATEMENT = 200
 _FACTS = ("key", "status", "created_at", "scores")
 _BODY = ("key", "body")
+# Rows of a binary COPY up to their last field: how many fields, and of each its length and its value.
+_FACTS_HEAD = struct.Struct("!hiqihiqi").pack
+_BODY_HEAD = struct.Struct("!hiqi").pack
 
 
 @cache
-def _insert(table: str, columns: tuple[str, ...], rows: int, placeholder: str) -> str:
+def _statement(table: str, columns: tuple[str, ...], rows: int) -> str:
     """INSERT of `rows` rows; the names are constants of this module, the values are bound."""
-    row = f"({', '.join([placeholder] * len(columns))})"
+    row = f"({', '.join('?' * len(columns))})"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
