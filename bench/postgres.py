@@ -3,8 +3,8 @@
     python bench/postgres.py [--rows N]
 
 A flush does more than the floor: it moves the chunk's counters under its fence, and writes narrow facts beside the
-bodies. The server is a real one with default settings, so each commit waits for the disk. The two take turns, and what
-counts is the median of the ratios of neighbours.
+bodies. The server is a real one with default settings, so each commit waits for the disk. The two take turns, and
+what counts is the median of the ratios of neighbours.
 """
 
 import argparse
@@ -15,15 +15,15 @@ import time
 from contextlib import closing
 
 import psycopg
-
 from processes import postgres_server
+from texts import row
+
 from regrade.core.entities import Chunk, FinishedItem, Run
 from regrade.core.results import Tally
 from regrade.store.chunks import SqlChunks
 from regrade.store.database import Database, postgres_engine
 from regrade.store.runs import SqlRuns
 from regrade.store.schema import upgrade
-from texts import row
 
 BATCH = 200
 ROUNDS = 5

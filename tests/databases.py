@@ -22,16 +22,16 @@ class Postgres:
         self._admin = self.server.get_uri()
         self._numbers = itertools.count()
         if not durable:  # what tests write need not survive the machine
-            self._do("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
-            self._do("ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
+            self.do("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
+            self.do("ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
 
     def new(self, *, options: str = "") -> str:
         """The URL of a new, empty database."""
         name = f"test_{next(self._numbers)}"
-        self._do(f"CREATE DATABASE {name} {options}")
+        self.do(f"CREATE DATABASE {name} {options}")
         return self.server.get_uri(database=name)
 
-    def _do(self, *statements: str) -> None:
+    def do(self, *statements: str) -> None:
         with closing(psycopg.connect(self._admin, autocommit=True)) as connection:
             for statement in statements:
                 connection.execute(statement)
