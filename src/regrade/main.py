@@ -28,6 +28,7 @@ from regrade.api.protocol import BoundedHttp
 from regrade.core.errors import ConfigurationError
 from regrade.inference.cache import ResponseCache
 from regrade.inference.client import Models as ModelClient
+from regrade.inference.local import host as local_engine
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
 from regrade.inference.threads import ModelsFromThreads
@@ -178,7 +179,13 @@ def open_models(
     config = settings.config or options.config_file()
     size = settings.response_cache_bytes
     return ModelClient(
-        Registry(config, variable=options.variable, own_urls=own_urls, tuned=tuned),
+        Registry(
+            config,
+            variable=options.variable,
+            own_urls=own_urls,
+            tuned=tuned,
+            built_in=local_engine.endpoint(settings.data_dir) if local_engine.installed() else None,
+        ),
         clock=clock,
         jitter=random.random,
         policy=Policy(
@@ -187,6 +194,30 @@ def open_models(
         cache=ResponseCache(settings.data_dir / "response_cache.sqlite3", max_bytes=size) if size else None,
         share=share,
     )
+
+
+@contextmanager
+def local_models(settings: Settings) -> Iterator[None]:
+    """While the block lasts, this machine runs models itself when they are asked for, if that is installed."""
+    if not local_engine.installed():
+        yield
+        return
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    host = local_engine.EngineHost(
+        settings.data_dir,
+        local_engine.Options(
+            memory=settings.local_models_memory or machine // 2,
+            idle_s=settings.local_models_idle,
+            threads=settings.local_models_threads,
+            log_level=settings.log_level,
+        ),
+        options.engine_environment(),
+    )
+    host.start()
+    try:
+        yield
+    finally:
+        host.stop()
 
 
 def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient, public_url: str) -> Services:
@@ -281,7 +312,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                 server_lock.announce(settings.data_dir, url)
                 on_ready(url)
 
-            return _serve_app(app, listener, settings, ready, models)
+            with local_models(settings):
+                return _serve_app(app, listener, settings, ready, models)
         finally:
             supervisor.stop()
             queue.close()

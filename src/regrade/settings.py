@@ -196,6 +196,15 @@ class Settings:
     response_cache_bytes: Annotated[
         int, Option("Size of the cache of models' answers; 0 keeps none.", _size_or_none)
     ] = 0
+    local_models_memory: Annotated[
+        int, Option("What models that run here may take; 0 is half of this machine's memory.", _size_or_none)
+    ] = 0
+    local_models_idle: Annotated[
+        int, Option("Seconds after which a model that runs here and nobody asks is put away.", _integer(1, 86_400))
+    ] = 600
+    local_models_threads: Annotated[
+        int, Option("Threads that calculate for models that run here; 0 is one a core.", _integer(0, 1024))
+    ] = 0
     config: Path | None = None
     """The regrade.toml that was read, if any."""
     registry: JsonObject = field(default_factory=dict, repr=False)
@@ -278,6 +287,13 @@ def variable(name: str) -> str | None:
 def child_environment(settings: Settings) -> dict[str, str]:
     """For a server that we start: what has no place on a command line, which everybody on the machine can read."""
     return {**_environment(None), f"{PREFIX}DATABASE_URL": settings.database_url}
+
+
+def engine_environment() -> dict[str, str]:
+    """For the engine of local models: it needs none of our settings, and none of their secrets."""
+    environ = {name: value for name, value in _environment(None).items() if not name.startswith(PREFIX)}
+    # Torch's threads else burn the cores that the server needs while they wait for each other.
+    return {**environ, "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def cloud_variables(scheme: str, *, environ: Mapping[str, str] | None = None) -> dict[str, str]:

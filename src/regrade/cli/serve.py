@@ -35,6 +35,9 @@ def serve(
     model_timeout: Annotated[int | None, setting("model_timeout")] = None,
     model_patience: Annotated[int | None, setting("model_patience")] = None,
     response_cache_bytes: Annotated[str | None, setting("response_cache_bytes")] = None,
+    local_models_memory: Annotated[str | None, setting("local_models_memory")] = None,
+    local_models_idle: Annotated[int | None, setting("local_models_idle")] = None,
+    local_models_threads: Annotated[int | None, setting("local_models_threads")] = None,
     until_stdin_closes: Annotated[
         bool,
         typer.Option("--until-stdin-closes", help="Stop when standard input closes: for programs that start us."),

@@ -1,7 +1,7 @@
 """The engine's process: `python -m regrade.inference.local`, started by `host` when somebody asks for a model.
 
-It reads its options as one line of JSON from standard input, and ends when that input is closed: it cannot outlive the
-server. It also ends by itself when nobody has asked for long; the next request starts it again.
+It reads its options as one line of JSON from standard input, and ends when that input is closed: it cannot outlive
+the server. It also ends by itself when nobody has asked for long; the next request starts it again.
 """
 
 import asyncio
@@ -13,10 +13,11 @@ import threading
 
 import torch
 from aiohttp import web
+from transformers.utils import logging as transformers_logging
 
 from regrade.core.jsontext import loads
 from regrade.inference.local.generation import Generation
-from regrade.inference.local.host import Options
+from regrade.inference.local.host import BACKLOG, Options
 from regrade.inference.local.server import Engine
 from regrade.inference.local.shelf import Shelf
 from regrade.system import SystemClock, SystemIds
@@ -32,8 +33,10 @@ def main() -> None:
     options = Options(**loads(_first_line()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("aiohttp", "asyncio", "transformers", "torch"):
+    for name in ("aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     if options.threads:
         torch.set_num_threads(options.threads)
     asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1])), options))
@@ -50,7 +53,7 @@ async def _serve(listener: socket.socket, options: Options) -> None:
     runner = web.AppRunner(engine.application(), keepalive_timeout=_KEEP_ALIVE_S, handler_cancellation=True)
     await runner.setup()
     listener.setblocking(False)
-    await web.SockSite(runner, listener).start()
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
     loop = asyncio.get_running_loop()
     while loop.time() - shelf.idle_since < options.idle_s:
         await asyncio.sleep(_SWEEP_EVERY_S)

@@ -8,7 +8,6 @@ from regrade.core.jsontext import dumps
 from regrade.inference.local.asks import Ask
 from regrade.inference.local.prompts import ToolForm, tool_calls, visible
 from regrade.inference.local.rows import Row
-from regrade.inference.local.sampling import Likely
 from regrade.types.json import JsonObject
 
 DONE = b"data: [DONE]\n\n"

@@ -12,17 +12,20 @@ _MOST_TOP_LOGPROBS = 20
 _MOST_STOPS = 4
 _MOST_SEED = 2**63
 
-_IGNORED = frozenset(
-    "audio metadata modalities moderation parallel_tool_calls prediction prompt_cache_key prompt_cache_options "
-    "prompt_cache_retention safety_identifier service_tier store user verbosity".split()
-)
+_IGNORED = frozenset((
+    "metadata", "modalities", "moderation", "parallel_tool_calls", "prediction", "prompt_cache_key",
+    "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user",
+    "verbosity",
+))  # fmt: skip
 """They say nothing about the answer that the engine could heed or break."""
 
-_READ = frozenset(
-    "frequency_penalty logit_bias logprobs max_completion_tokens max_tokens messages model n presence_penalty "
-    "reasoning_effort response_format seed stop stream stream_options temperature tool_choice tools top_logprobs "
-    "top_p weights".split()
-)
+_REFUSED = ("audio", "frequency_penalty", "functions", "logit_bias", "presence_penalty", "web_search_options")
+
+_READ = frozenset((
+    *_REFUSED, "logprobs", "max_completion_tokens", "max_tokens", "messages", "model", "n", "reasoning_effort",
+    "response_format", "seed", "stop", "stream", "stream_options", "temperature", "tool_choice", "tools",
+    "top_logprobs", "top_p", "weights",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ def read(body: JsonObject) -> Ask:
                 param=name,
                 code="unknown_parameter",
             )
-    for name in ("frequency_penalty", "presence_penalty", "logit_bias"):
+    for name in _REFUSED:
         if body.get(name):
             raise InvalidError(
                 f"Unsupported parameter: '{name}' is not supported by the built-in engine. Leave it out.",

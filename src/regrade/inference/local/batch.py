@@ -1,4 +1,4 @@
-"""The answers that one model is writing now: each step adds a token to every one; they join and leave between steps."""
+"""The answers that one model is writing: a step adds a token to each; they join and leave between steps."""
 
 from collections import deque
 from typing import Any
@@ -39,7 +39,7 @@ class Batch:
         return self._memory.bytes
 
     def advance(self, room: int) -> None:
-        """Let rows that wait join, then write a token of every row; `room` is how many bytes all of them may take."""
+        """Let rows that wait join, then write a token of every row; `room` is how many bytes they may take."""
         self._drop_ended()
         joining = self._next_to_join(room)
         if joining:

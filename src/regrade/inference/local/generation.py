@@ -16,7 +16,7 @@ class Generation:
     """Runs for as long as the process does; what goes wrong in it is the end of the process."""
 
     def __init__(self, *, memory: int, failed: Callable[[], None]) -> None:
-        """`memory` is how many bytes the texts under way may take; `failed` is called when the thread cannot go on."""
+        """`memory` is how many bytes the texts under way may take; `failed` is called when it cannot go on."""
         self._memory = memory
         self._failed = failed
         self._batches: list[Batch] = []
@@ -39,7 +39,7 @@ class Generation:
             with torch.inference_mode():
                 while True:
                     self._round()
-        except BaseException:
+        except Exception:  # noqa: BLE001 - whatever it is, no answer can be written any more
             _log.exception("The built-in engine cannot go on")
             self._failed()
 

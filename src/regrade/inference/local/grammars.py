@@ -16,7 +16,7 @@ from regrade.types.json import JsonObject
 
 _BITS = 32
 _SPACE = r"[ \n]?"
-"""White space between the parts of JSON: small models fall in love with it where they may have as much as they like."""
+"""White space between the parts of JSON: small models go on with it for ever where they may."""
 
 
 class Matcher:
@@ -29,7 +29,7 @@ class Matcher:
 
     @property
     def handle(self) -> LLMatcher:
-        """llguidance's own."""
+        """Llguidance's own."""
         return self._matcher
 
     def took(self, token: int) -> bool:
@@ -58,7 +58,7 @@ class Grammars:
     def mask(self, matchers: Sequence[Matcher]) -> torch.Tensor:
         """Which tokens may come next in each answer: (answers, tokens), true where forbidden."""
         words = -(-self._size // _BITS)
-        allowed = np.zeros((len(matchers), words), dtype=np.int32)
+        allowed: Any = np.zeros((len(matchers), words), dtype=np.int32)
         handles = [(matcher.handle, index) for index, matcher in enumerate(matchers)]
         fill_next_token_bitmask_par(self._executor, handles, allowed)
         bits = np.unpackbits(allowed.view(np.uint8), axis=1, bitorder="little")[:, : self._size]

@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 _NEEDED = ("torch", "transformers", "llguidance", "peft")
 _LONGEST_PATH = 100
 """Of a UNIX socket; Linux allows 107 bytes, other systems less."""
-_BACKLOG = 1024
+BACKLOG = 4096
+"""Requests that may wait while an engine starts: a UNIX socket refuses the next one."""
 _LOOK_EVERY_S = 0.5
 _PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0)
 _HEALTHY_S = 30.0
@@ -68,7 +69,7 @@ def endpoint(data_dir: Path) -> Endpoint:
 
 
 def _folder(data_dir: Path) -> Path:
-    """Where the socket is: in the data directory, or in a temporary folder of its owner's where that path is too long."""
+    """Where the socket is: in the data directory, or in a temporary folder where that path is too long."""
     inside = data_dir / "engine"
     if len(os.fsencode(inside / "engine.sock")) <= _LONGEST_PATH:
         return inside
@@ -135,7 +136,7 @@ class EngineHost:
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         return listener
 
     def _live(self, listener: socket.socket) -> int:

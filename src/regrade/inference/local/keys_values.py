@@ -86,7 +86,7 @@ class KeysValues:
         return rows * room * self.bytes_per_cell
 
     def join(self, layers: list[Any], widths: list[int]) -> None:
-        """Take in rows that a model has just read: `layers` hold keys and values, every row ending at the last column."""
+        """Take in rows that a model has just read into `layers`, where every row ends at the last column."""
         at = self.columns
         if not self.cache.layers:
             self.cache.layers = [_Layer(at) for _ in layers]
@@ -129,7 +129,7 @@ class KeysValues:
             self._forget_all()
 
     def mask(self) -> torch.Tensor:
-        """What each row may attend to in the next step, its new column included: (rows, columns), true where it may."""
+        """What each row may attend to in the next step, its new column included: true where it may."""
         width = self.columns.width
         begins = torch.tensor([width - each for each in self._widths])
         return torch.arange(width + 1) >= begins[:, None]

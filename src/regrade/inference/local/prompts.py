@@ -158,8 +158,7 @@ def _bare_text(ask: Ask) -> str:
         )
     if len(ask.messages) != 1 or ask.messages[0].get("role") != "user":
         raise InvalidError(
-            f"The model '{ask.model}' has no chat template: it continues the text of one user message, and takes no "
-            "other messages.",
+            f"The model '{ask.model}' has no chat template: it continues the text of one user message alone.",
             param="messages",
         )
     content: str = _message(ask.messages[0], 0)["content"]

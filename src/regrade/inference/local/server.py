@@ -96,7 +96,7 @@ async def _streamed(request: web.Request, answer: "_Answer", writer: Writer) -> 
 class _News(NamedTuple):
     """What a row had come to at the end of a step."""
 
-    index: int
+    place: int
     text: int
     """Characters that are sure to stay."""
     tokens: int
@@ -162,9 +162,9 @@ class _Answer:
             news = await self._news.get()
             if news.ended:
                 going -= 1
-                self.rows[news.index].text.finish(self.rows[news.index].written)
-                yield streams[news.index].end()
-            elif event := streams[news.index].more(news.text, news.tokens):
+                self.rows[news.place].text.finish(self.rows[news.place].written)
+                yield streams[news.place].end()
+            elif event := streams[news.place].more(news.text, news.tokens):
                 yield event
 
 

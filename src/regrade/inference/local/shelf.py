@@ -73,7 +73,7 @@ class Shelf:
     def status(self) -> list[JsonObject]:
         """The models in memory."""
         return [
-            {"weights": weights.to_json(), "bytes": model.bytes, "users": model.users}
+            {"weights": weights.to_json(), "bytes": model.size, "users": model.users}
             for weights, model in self._models.items()
         ]
 
@@ -120,7 +120,7 @@ class Shelf:
         load = partial(files.load, name, weights, folder, memory=self._for_texts)
         model = await asyncio.to_thread(load)
         self._models[weights] = model
-        _log.info("The model %s is loaded: %.2f GiB", name, model.bytes / _GIB)
+        _log.info("The model %s is loaded: %.2f GiB", name, model.size / _GIB)
         return model
 
     async def _make_room(self, size: int) -> None:
@@ -134,7 +134,7 @@ class Shelf:
 
     def _taken(self) -> int:
         self._leaving = [model for model in self._leaving if model.users]
-        return sum(model.bytes for model in (*self._models.values(), *self._leaving))
+        return sum(model.size for model in (*self._models.values(), *self._leaving))
 
     def _put_away(self, model: Model) -> None:
         del self._models[model.weights]

@@ -36,7 +36,7 @@ class Model:
     """Tokens that are no part of a text."""
     context: int
     """Tokens that a prompt and its answer may have together."""
-    bytes: int
+    size: int
     users: int = 0
     """Requests that need it now."""
     used_at: float = field(default=0.0)
@@ -59,7 +59,7 @@ def device() -> str:
 
 
 def revision(weights: Weights) -> str | None:
-    """Another text after every change of the files; None where they are not there. Models of the hub never change."""
+    """Another text after every change of the files; None where they are gone. Models of the hub never change."""
     seen = []
     for place in (weights.path, weights.adapter):
         if place is None or not place.startswith("/"):
@@ -136,7 +136,7 @@ def load(name: str, weights: Weights, folder: Path, *, memory: int) -> Model:
         silent=(frozenset(tokenizer.all_special_ids) | ends)
         - frozenset(tokenizer.convert_tokens_to_ids(TOOL_MARKS)),
         context=min(getattr(text, "max_position_embeddings", None) or _ENOUGH_CONTEXT, memory // (2 * per_cell)),
-        bytes=sum(each.nbytes for each in (*model.parameters(), *model.buffers())),
+        size=sum(each.nbytes for each in (*model.parameters(), *model.buffers())),
     )
 
 
