@@ -50,6 +50,7 @@ from regrade.services.run_definitions import RunDefinitions
 from regrade.services.runs import Runs
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings
+from regrade.store.backup import EmbeddedStore
 from regrade.store.blobs import DiskBlobs
 from regrade.store.chunks import SqlChunks
 from regrade.store.creations import SqlCreations
@@ -263,6 +264,19 @@ def open_keys(settings: Settings) -> Iterator[Keys]:
     """The keys of a data directory, before and beside a server."""
     with closing(open_outside(settings)) as world:
         yield Keys(world.keys, world.clock, world.ids)
+
+
+@contextmanager
+def open_embedded(settings: Settings) -> Iterator[EmbeddedStore]:
+    """The store of a data directory as a whole, to back it up or to restore it."""
+    if settings.on_postgres:
+        raise ConfigurationError(
+            "This copies the embedded store, and --database-url names PostgreSQL. Back that up with its own tools"
+            " (pg_dump), and after it the place of --blobs.",
+            param="database_url",
+        )
+    os.umask(0o077)
+    yield EmbeddedStore(settings.data_dir, open_blobs(settings), SystemClock())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import typer
 
 from regrade import __version__
 from regrade.cli import failures
+from regrade.cli.backup import backup, restore
 from regrade.cli.demo import demo
 from regrade.cli.doctor import doctor
 from regrade.cli.import_ import app as imports
@@ -27,6 +28,8 @@ app.command()(serve)
 app.command()(run)
 app.command()(demo)
 app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
 app.add_typer(imports, name="import")

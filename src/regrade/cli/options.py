@@ -23,6 +23,7 @@ def setting(name: str, default: str | None = None) -> OptionInfo:
 
 DataDir = Annotated[Path | None, setting("data_dir", "~/.local/share/regrade")]
 DatabaseUrl = Annotated[str | None, setting("database_url")]
+Blobs = Annotated[str | None, setting("blobs", "in the data directory")]
 Config = Annotated[
     Path | None,
     typer.Option(

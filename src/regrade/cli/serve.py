@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from regrade import __version__, settings
-from regrade.cli.options import Config, DatabaseUrl, DataDir, setting
+from regrade.cli.options import Blobs, Config, DatabaseUrl, DataDir, setting
 
 
 def serve(
@@ -25,7 +25,7 @@ def serve(
     public_url: Annotated[str | None, setting("public_url")] = None,
     log_level: Annotated[str | None, setting("log_level")] = None,
     admin_key_file: Annotated[Path | None, setting("admin_key_file")] = None,
-    blobs: Annotated[str | None, setting("blobs", "in the data directory")] = None,
+    blobs: Blobs = None,
     max_body_bytes: Annotated[str | None, setting("max_body_bytes", "64 MiB")] = None,
     max_row_bytes: Annotated[str | None, setting("max_row_bytes", "16 MiB")] = None,
     max_file_bytes: Annotated[str | None, setting("max_file_bytes", "512 MiB")] = None,
