@@ -47,7 +47,9 @@ class Spec:
     base_model: str
     """The base as the client named it; for the model card."""
     base_path: str
-    """A folder (also one that a job made, adapters included) or a name on the hub."""
+    """A folder or a name on the hub."""
+    base_adapter: str | None = None
+    """The folder of a LoRA adapter that goes on top of it first."""
     model_name: str
     """The name that the tuned model will have; for the model card."""
     training_file: str
@@ -75,6 +77,8 @@ class Spec:
     """Tokens of a sampled answer."""
     response_format: JsonObject | None = None
     """As in chat completions: `{"type": "json_schema", "json_schema": {"name", "schema", "strict"}}`."""
+    checkpoint_seconds: float = 600
+    """After this long a checkpoint is saved in any case, so that a crash costs no more."""
     grading: Grading | None = None
     wandb: Wandb | None = None
 
@@ -145,12 +149,13 @@ class Metrics(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation(Event):
-    """A validation of a step: its metrics, or, for reinforcement, a file of rows that the server grades."""
+    """A validation of a reinforcement job: samples for the server to grade. Other methods' are in `Metrics`."""
 
     kind: ClassVar[str] = "validation"
     step: int
     metrics: JsonObject
-    rows: str | None = None
+    """What is known without graders (full_valid_mean_parse_error, valid_completion_tokens_mean ...)."""
+    rows: str
     """File in the job directory: one `{"item", "sample"}` a line, complete when the event is told."""
 
 
@@ -162,6 +167,9 @@ class CheckpointSaved(Event):
     step: int
     path: str
     metrics: JsonObject
+    """Those of the step, with `step` among them."""
+    asked_for: bool = True
+    """Whether the API knows it: one an epoch or validation, and of a pause. Others only make up for a crash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

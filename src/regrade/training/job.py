@@ -4,6 +4,7 @@
     train.jsonl          rows in the normal form of core/training_data
     valid.jsonl          the same, where there is a validation file
     events.jsonl         what the trainer tells, append-only, one core/training_job.Event a line
+    PAUSE                a file by which the server asks as SIGTERM does, where signals do not reach
     rewards.json         what the server tells: validation rewards by step, which say the best checkpoints
     validation/step-N.jsonl   samples of a validation of a reinforcement job, for the server to grade
     checkpoints/step-N/  with a file COMPLETE, written last
@@ -12,7 +13,8 @@
 
 Files appear as a whole (written beside, synced, renamed), but for events.jsonl, where a line counts once it has its
 newline. The trainer may be ended at any moment and started again in the same directory: it goes on from the newest
-complete checkpoint. SIGTERM asks it to save at the end of the step and to leave with exit code 75.
+complete checkpoint. SIGTERM asks it to save at the end of the step and to leave: the last event says `paused`, and the
+exit code is 75 where one process trains (launchers of several have codes of their own).
 """
 
 import json
@@ -99,6 +101,18 @@ class JobFolder:
         return name
 
     # -- what the server tells -------------------------------------------------------------------------------
+
+    def ask_pause(self) -> None:
+        """Ask the trainer to save and leave."""
+        (self.path / "PAUSE").touch()
+
+    def withdraw_pause(self) -> None:
+        """Forget that a pause was asked for; to be called before the trainer is started again."""
+        (self.path / "PAUSE").unlink(missing_ok=True)
+
+    def pause_is_asked(self) -> bool:
+        """Whether the trainer is to save and leave."""
+        return (self.path / "PAUSE").exists()
 
     def write_rewards(self, rewards: Mapping[int, float]) -> None:
         """Tell the trainer the validation rewards by step that are known by now."""
