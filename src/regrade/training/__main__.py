@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from regrade.core.training_job import EXIT_DONE, Failed
@@ -37,14 +38,16 @@ def main() -> int:
     return _train(folder, lambda: asked.is_set() or folder.pause_is_asked())
 
 
-def _train(folder: JobFolder, asked_to_pause) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _train(folder: JobFolder, asked_to_pause: Callable[[], bool]) -> int:
     from accelerate import PartialState
+    from transformers.utils.logging import disable_progress_bar
 
     from regrade.system import SystemClock
     from regrade.training.failures import explained
     from regrade.training.reporting import Teller
     from regrade.training.run import train
 
+    disable_progress_bar()
     several = PartialState().num_processes > 1
     teller = Teller(folder, SystemClock(), tells=PartialState().is_main_process)
     try:

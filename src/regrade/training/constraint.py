@@ -56,7 +56,7 @@ class Constrained(LogitsProcessor):  # type: ignore[misc]  # transformers has no
         return scores.masked_fill(~allowed.to(scores.device), float("-inf"))
 
     def _allowed(self, matcher: Any, vocabulary: int) -> np.ndarray:
-        allowed = np.zeros(vocabulary, dtype=bool)
+        allowed: np.ndarray = np.zeros(vocabulary, dtype=bool)
         if matcher.is_stopped():
             allowed[self._grammar.eos_ids] = True
             return allowed

@@ -136,7 +136,7 @@ class Encoder:
     ) -> Span | None:
         """Where message `n` stands, found by rendering what is before it and what is up to it.
 
-        None where the text up to it is another than the same part of the whole: some templates rewrite what is past.
+        None where the text up to it is not how the whole begins: some templates rewrite what is past.
         """
         try:
             before = self.render(messages[:n], tools, ask=True) if n else ""

@@ -13,8 +13,8 @@
 
 Files appear as a whole (written beside, synced, renamed), but for events.jsonl, where a line counts once it has its
 newline. The trainer may be ended at any moment and started again in the same directory: it goes on from the newest
-complete checkpoint. SIGTERM asks it to save at the end of the step and to leave: the last event says `paused`, and the
-exit code is 75 where one process trains (launchers of several have codes of their own).
+complete checkpoint. SIGTERM asks it to save at the end of the step and to leave: the last event says `paused`, and
+the exit code is 75 where one process trains (launchers of several have codes of their own).
 """
 
 import json

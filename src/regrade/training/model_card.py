@@ -45,7 +45,7 @@ def model_card(spec: Spec, learning_rate: float, metrics: JsonObject) -> str:
         "",
         f"# {spec.model_name}",
         "",
-        f"Made by the fine-tuning job `{spec.job_id}` of a Regrade server, by {spec.method} training of `{spec.base_model}`.",
+        f"Made from `{spec.base_model}` by the {spec.method} fine-tuning job `{spec.job_id}` of a Regrade server.",
         "",
         f"- Training file: `{spec.training_file}`",
         f"- Validation file: `{spec.validation_file}`" if spec.validation_file else "- Validation file: none",

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +21,7 @@ from regrade.training.failures import TrainingError
 from regrade.training.loading import lora
 from regrade.training.plan import Plan
 from regrade.training.prepared import Job, Prepared, lengths, read_encoded
+from regrade.training.reporting import merged
 from regrade.training.rewards import Graders, Reward, summary
 from regrade.types.json import JsonObject
 
@@ -66,7 +67,7 @@ class Rollouts:
             )
         self._rewards: list[Reward] = []
         self._reasoning: list[int] = []
-        self._seconds: Counter[str] = Counter()
+        self._seconds: dict[str, float] = defaultdict(float)
         self._step_began = time.monotonic()
 
     def answer(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
@@ -134,9 +135,9 @@ class Rollouts:
         now = time.monotonic()
         spent = {**self._seconds, "full_iteration": now - self._step_began}
         spent["training"] = spent["full_iteration"] - sum(self._seconds.values())
-        found |= summary(rewards, "train")
-        found["timing"] = {**found.get("timing", {}), "step": spent}
+        found["timing"] = {"step": spent}
         found["reasoning_tokens_mean"] = sum(reasoning) / max(len(reasoning), 1)
+        found = merged(found, summary(rewards, "train"))
         self._rewards, self._reasoning, self._step_began = [], [], now
         self._seconds.clear()
         return found
@@ -184,7 +185,7 @@ class _OnRollouts(GRPOTrainer):  # type: ignore[misc]  # trl has no types
     def evaluate(self, *_: Any, **__: Any) -> JsonObject:
         """Validate by sampling alone: there is no loss to measure."""
         metrics = self.rollouts.validate(self)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 
@@ -200,8 +201,8 @@ def prepare(job: Job) -> Prepared:
     if room < _LEAST_ANSWER:
         raise TrainingError(
             "invalid_training_file",
-            f"The longest prompt has {max(longest, other):,} tokens, which leaves no room for an answer: the model sees "
-            f"{job.base.context:,}.",
+            f"The longest prompt has {max(longest, other):,} tokens and the model sees {job.base.context:,}, which "
+            "leaves no room for an answer.",
         )
     room = min(job.spec.max_completion_tokens, room)
     rollouts = Rollouts(job, rows, valid, others)

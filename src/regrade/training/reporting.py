@@ -40,7 +40,7 @@ class Teller:
             self.folder.append([kind(at=self._clock.now(), **values)])
 
 
-class Reporter(TrainerCallback):
+class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     """Sits in the trainer's loop: tells metrics and checkpoints, and decides at each step's end what comes next."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Reporter(TrainerCallback):
     def on_evaluate(self, _args: Any, state: Any, _control: Any, metrics: JsonObject, **_: Any) -> None:
         """Tell a validation's numbers together with the step's own."""
         found = self._translate(metrics)
-        self._tell(state.global_step, {**(self._pending or {}), **found})
+        self._tell(state.global_step, merged(self._pending or {}, found))
         self._pending = None
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -165,6 +165,15 @@ class Reporter(TrainerCallback):
             trained_tokens=self._tokens(step),
             metrics=metrics,
         )
+
+
+def merged(one: JsonObject, other: JsonObject) -> JsonObject:
+    """Both, where `other` adds to the objects inside `one`."""
+    found = {**one, **other}
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            found[key] = merged(one[key], other[key])
+    return found
 
 
 def remove_leftovers(folder: JobFolder) -> None:

@@ -1,4 +1,4 @@
-"""Rewards from the server's graders: asked for many at once, counted, and given up on when grading keeps failing."""
+"""Rewards from the server's graders: asked for many at once, and given up on when grading keeps failing."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -81,14 +81,14 @@ class Graders:
             waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE_S)
 
     def _watch(self, found: Sequence[Reward]) -> None:
-        """Fail the job once more than half of the grades failed in three steps on end: rewards would mean nothing."""
+        """Fail the job once most grades failed in three steps on end: rewards would mean nothing."""
         failed = [reward for reward in found if reward.errors]
         self._failed_steps = self._failed_steps + 1 if len(failed) > _TOO_MANY * len(found) else 0
         if self._failed_steps >= _FAILED_STEPS:
             last = failed[-1].errors[-1]
             raise TrainingError(
                 "grader_failed",
-                f"The graders failed for most samples in {_FAILED_STEPS} steps one after the other; the last error was "
+                f"The graders failed for most samples in {_FAILED_STEPS} steps on end. The last error was "
                 f"{last.get('kind', 'unknown')}: {last.get('message', '')}",
             )
 

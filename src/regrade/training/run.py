@@ -91,15 +91,15 @@ def _tell_start(job: Job, prepared: Prepared, numbers: Plan, trainer: Any, *, fr
         job.teller.tell(
             Message,
             level="warn",
-            message=f"{prepared.rows_cut:,} of {prepared.rows:,} rows were longer than {job.base.max_length:,} tokens and "
-            "were cut at their end.",
+            message=f"{prepared.rows_cut:,} of {prepared.rows:,} rows had more than {job.base.max_length:,} tokens "
+            "and were cut at their end.",
         )
     if numbers.batch_size != job.spec.batch_size:
         job.teller.tell(
             Message,
             level="warn",
-            message=f"The batch has {numbers.batch_size} rows instead of {job.spec.batch_size}, which the processes of "
-            "this job cannot share evenly.",
+            message=f"The batch has {numbers.batch_size} rows instead of {job.spec.batch_size}, so that the job's "
+            "processes share it evenly.",
         )
 
 
