@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from processes import no_models
+from processes import no_models, no_python
 from texts import CONFIG, CRITERIA, write_rows
 
 from regrade.core import samples
@@ -55,7 +55,7 @@ def main() -> None:
     stages["sample namespace"] = cost(samples.namespace, [row["sample"] for row in parsed], count)
     stages["sample as answered"] = cost(samples.answered, [row["sample"] for row in parsed], count)
     for criterion in CRITERIA:
-        grader = build(normalise(criterion), no_models())
+        grader = build(normalise(criterion), no_models(), no_python().open())
         name = criterion.get("evaluation_metric", criterion["type"])
         stages[name] = cost(lambda row, grade=grader.grade: finished(grade(row)), rows, count)
     floor = stages["parsing the row"]

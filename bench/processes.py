@@ -8,10 +8,12 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from databases import postgres_server
-from endpoints import no_models
+from endpoints import no_models, no_python
 from servers import Server, serving
 
-__all__ = ["Server", "cpu_seconds", "no_models", "peak_mib", "postgres_server", "serving", "workers"]
+__all__ = [
+    "Server", "cpu_seconds", "no_models", "no_python", "peak_mib", "postgres_server", "serving", "workers",
+]  # fmt: skip
 
 
 def workers(server: Server) -> list[psutil.Process]:

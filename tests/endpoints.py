@@ -1,10 +1,13 @@
-"""Models for tests that need none, or that ask the stand-in upstream."""
+"""Models and sandboxes for tests that need none."""
 
 import random
+import tempfile
 from pathlib import Path
 
 from regrade.inference.client import Models
 from regrade.inference.registry import Registry
+from regrade.sandbox.options import IMAGE, SandboxOptions
+from regrade.sandbox.sandbox import PythonSandbox
 from regrade.system import SystemClock
 
 
@@ -12,3 +15,17 @@ def no_models() -> Models:
     """A real client without any endpoint."""
     nowhere = Registry(Path("/nonexistent/regrade.toml"), variable=lambda _: None)
     return Models(nowhere, clock=SystemClock(), jitter=random.random)
+
+
+def no_python() -> PythonSandbox:
+    """A real sandbox that has not looked yet what it can do here: nothing starts before a python grader is met."""
+    return PythonSandbox(SandboxOptions(directory=Path(tempfile.gettempdir()) / "no-graders"))
+
+
+def python_refused(folder: Path) -> PythonSandbox:
+    """A real sandbox that can do nothing, because the interpreter installed for it does not run."""
+    python = folder / "graders" / IMAGE / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/bin/false")
+    (folder / "graders" / IMAGE / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+    return PythonSandbox(SandboxOptions(directory=folder / "graders"))

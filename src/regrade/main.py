@@ -34,6 +34,9 @@ from regrade.inference.retry import Policy
 from regrade.inference.threads import ModelsFromThreads
 from regrade.ports.blobs import Blobs
 from regrade.ports.models import TunedModels
+from regrade.sandbox.options import SandboxOptions
+from regrade.sandbox.sandbox import PythonSandbox
+from regrade.sandbox.threads import SandboxFromThreads
 from regrade.services.chat_completions import ChatCompletions
 from regrade.services.creations import Creations
 from regrade.services.embeddings import Embeddings
@@ -221,14 +224,35 @@ def local_models(settings: Settings) -> Iterator[None]:
         host.stop()
 
 
-def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient, public_url: str) -> Services:
+def sandbox_options(settings: Settings) -> SandboxOptions:
+    """What the settings say about python graders."""
+    return SandboxOptions(
+        directory=settings.data_dir / "graders",
+        level="unsafe" if settings.unsafe_python_graders else settings.python_sandbox,
+        isolation=settings.python_grader_isolation,
+        workers=settings.python_grader_workers or os.cpu_count() or 1,
+        timeout_s=settings.python_grader_timeout,
+        memory=settings.python_grader_memory,
+        scratch=settings.python_grader_scratch,
+        hidden=tuple(path for path in (settings.data_dir, settings.config) if path is not None),
+    )
+
+
+def open_sandbox(settings: Settings) -> PythonSandbox:
+    """Where this process runs python graders; what that is like here is found out when it is first needed."""
+    return PythonSandbox(sandbox_options(settings))
+
+
+def build_services(
+    world: Outside, queue: engine.DbosQueue, models: ModelClient, sandbox: PythonSandbox, public_url: str
+) -> Services:
     """The services of a server."""
     clock, ids = world.clock, world.ids
     request_files = RequestFiles(world.files, world.blobs, clock)
     runs = Runs(
         evals=world.evals,
         runs=world.runs,
-        definitions=RunDefinitions(world.files, world.blobs, models, clock),
+        definitions=RunDefinitions(world.files, world.blobs, models, sandbox, clock),
         blobs=world.blobs,
         engine=queue,
         ids=ids,
@@ -236,7 +260,7 @@ def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient,
         public_url=public_url,
     )
     return Services(
-        evals=Evals(world.evals, ids, clock),
+        evals=Evals(world.evals, sandbox, ids, clock),
         runs=runs,
         output_items=OutputItems(runs, world.output_items),
         files=Files(world.files, world.blobs, clock, ids, max_bytes=world.settings.max_file_bytes),
@@ -249,7 +273,7 @@ def build_services(world: Outside, queue: engine.DbosQueue, models: ModelClient,
             max_bytes=world.settings.max_upload_bytes,
             max_part_bytes=world.settings.max_part_bytes,
         ),
-        graders=Graders(ModelsFromThreads(models)),
+        graders=Graders(ModelsFromThreads(models), SandboxFromThreads(sandbox, models.loop)),
         models=Models(models),
         chat_completions=ChatCompletions(models, world.stored_objects, request_files, ids, clock),
         responses=Responses(models, world.stored_objects, request_files, ids, clock),
@@ -298,15 +322,18 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         _make_first_key(settings, keys)
         listener = _listen(settings.host, settings.port)
         require_keys_off_loopback(settings, keys, listener)
+        require_loopback_for_unsafe_graders(settings, listener)
         url = settings.local_url(listener.getsockname()[1])
         models = open_models(settings, world.clock, url=url)
         engine_of_queue = open_engine(settings)
         engine.migrate(engine_of_queue)
         queue = engine.DbosQueue(engine_of_queue)
+        sandbox = open_sandbox(settings)
         supervisor = Supervisor(settings.workers, _flags(settings))
         supervisor.start()
         try:
-            services = build_services(world, queue, models, settings.public_url or url)
+            threading.Thread(target=lambda: sandbox.level, name="sandbox", daemon=True).start()
+            services = build_services(world, queue, models, sandbox, settings.public_url or url)
             app = build_app(
                 services,
                 AppOptions(
@@ -314,6 +341,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                     clock=world.clock,
                     edge=EdgeOptions(max_body_bytes=settings.max_body_bytes, public_url=settings.public_url),
                     ready=lambda: supervisor.wait_until_ready(0),
+                    python_graders=lambda: sandbox.level,
                     web_routes=web.build(
                         services.runs, services.evals, services.output_items, services.keys, world.clock
                     ),
@@ -330,6 +358,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                 return _serve_app(app, listener, settings, ready, models)
         finally:
             supervisor.stop()
+            sandbox.close()
             queue.close()
             engine_of_queue.dispose()
 
@@ -407,6 +436,17 @@ def require_keys_off_loopback(settings: Settings, keys: Keys, listener: socket.s
             f"Without keys this server answers on loopback only, and --host is {settings.host}. Make a key first: "
             "regrade keys create --project default --admin",
             param="host",
+        )
+
+
+def require_loopback_for_unsafe_graders(settings: Settings, listener: socket.socket) -> None:
+    """Raises ConfigurationError: unconfined, a grader can do what the server can."""
+    if settings.unsafe_python_graders and not ip_address(listener.getsockname()[0]).is_loopback:
+        listener.close()
+        raise ConfigurationError(
+            f"--unsafe-python-graders runs the code of whoever reaches this server, and --host is {settings.host}. "
+            "Listen on 127.0.0.1, or leave it out: then Python graders are confined, or refused.",
+            param="unsafe_python_graders",
         )
 
 

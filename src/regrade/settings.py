@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from regrade.core.errors import ConfigurationError
@@ -151,10 +151,20 @@ def _blobs(value: Any) -> str:
     return f"{url.scheme}://{url.netloc}/{url.path.strip('/')}".rstrip("/")
 
 
-def _log_level(value: Any) -> str:
-    if str(value).lower() not in _LOG_LEVELS:
-        raise _UnfitError(f"one of {', '.join(_LOG_LEVELS)}")
-    return str(value).lower()
+def _flag(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "false", "1", "0", "yes", "no"):
+        raise _UnfitError("true or false")
+    return text in ("true", "1", "yes")
+
+
+def _one_of(*names: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if str(value).lower() not in names:
+            raise _UnfitError(f"one of {', '.join(names)}")
+        return str(value).lower()
+
+    return read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +180,9 @@ class Settings:
     port: Annotated[int, Option("Port to listen on; 0 picks a free one.", _integer(0, 65_535))] = 8000
     workers: Annotated[int, Option("Processes that grade; 0 serves the API alone.", _integer(0, 256))] = 1
     public_url: Annotated[str | None, Option("Address that links to this server begin with.", _url)] = None
-    log_level: Annotated[str, Option("How much is logged: debug, info, warning or error.", _log_level)] = "info"
+    log_level: Annotated[
+        str, Option("How much is logged: debug, info, warning or error.", _one_of(*_LOG_LEVELS))
+    ] = "info"
     admin_key_file: Annotated[
         Path | None, Option("File that holds a key; it becomes the first admin key.", _path)
     ] = None
@@ -205,6 +217,31 @@ class Settings:
     local_models_threads: Annotated[
         int, Option("Threads that calculate for models that run here; 0 is one a core.", _integer(0, 1024))
     ] = 0
+    python_sandbox: Annotated[
+        Literal["auto", "strict", "landlock"],
+        Option(
+            "How Python graders must be confined: strict, landlock, or auto for the best that holds.",
+            _one_of("auto", "strict", "landlock"),
+        ),
+    ] = "auto"
+    unsafe_python_graders: Annotated[
+        bool, Option("Run Python graders unconfined; only on a loopback address.", _flag)
+    ] = False
+    python_grader_isolation: Annotated[
+        Literal["auto", "run", "item"],
+        Option(
+            "Who shares a process: the rows of a run, no item with another, or auto: by what the grader does.",
+            _one_of("auto", "run", "item"),
+        ),
+    ] = "auto"
+    python_grader_workers: Annotated[
+        int, Option("Processes of Python graders for each worker; 0 is one for each core.", _integer(0, 256))
+    ] = 0
+    python_grader_timeout: Annotated[
+        int, Option("Seconds that a Python grader may take for one item.", _integer(1, 86_400))
+    ] = 120
+    python_grader_memory: Annotated[int, Option("Memory of a Python grader's process.", _size)] = 2 * GIB
+    python_grader_scratch: Annotated[int, Option("Files that a Python grader's process may write.", _size)] = GIB
     config: Path | None = None
     """The regrade.toml that was read, if any."""
     registry: JsonObject = field(default_factory=dict, repr=False)

@@ -14,7 +14,7 @@ import uvloop
 
 from regrade import engine
 from regrade.core.jsontext import loads
-from regrade.main import Outside, configure_logging, open_engine, open_models, open_outside
+from regrade.main import Outside, configure_logging, open_engine, open_models, open_outside, open_sandbox
 from regrade.services.files import Files
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings, load
@@ -76,6 +76,7 @@ async def work(settings: Settings, slot: int, count: int) -> None:
             blobs=world.blobs,
             engine=queue,
             models=models,
+            sandbox=open_sandbox(settings),
             clock=world.clock,
         )
         eval_runs = EvalRuns(ports, max_row_bytes=settings.max_row_bytes)

@@ -3,6 +3,7 @@
 import openai
 import pytest
 
+from endpoints import no_python
 from regrade.core.entities import PageRequest
 from regrade.services.evals import Evals
 from regrade.store.database import Database, sqlite_engine
@@ -63,7 +64,7 @@ def test_an_update_replaces_what_is_given(client, new_eval):
 def test_an_update_moves_an_eval_to_the_end_of_the_list_by_update(tmp_path, new_eval):
     engine, clock = sqlite_engine(tmp_path / "db"), HandClock()
     metadata.create_all(engine)
-    evals = Evals(SqlEvals(Database(engine)), CountedIds(clock), clock)
+    evals = Evals(SqlEvals(Database(engine)), no_python(), CountedIds(clock), clock)
     first, second = evals.create("p", new_eval, None), evals.create("p", new_eval, None)
     clock.time += 1
     evals.update("p", first["id"], {"name": "touched"})

@@ -77,11 +77,12 @@ def test_what_a_process_leaves_that_is_killed_between_blob_and_record_goes_after
                 from regrade.store.evals import SqlEvals
                 evals, runs = SqlEvals(world.database), SqlRuns(world.database)
                 document = {"data_source_config": CONFIG, "testing_criteria": [EXACT]}
-                eval_ = Evals(evals, world.ids, world.clock).create("default", document, None)
+                eval_ = Evals(evals, None, world.ids, world.clock).create("default", document, None)
                 runs.add = die
                 service = Runs(
                     evals=evals, runs=runs, blobs=world.blobs, engine=None, ids=world.ids, clock=world.clock,
-                    definitions=RunDefinitions(world.file_store, world.blobs, None, world.clock), public_url="",
+                    definitions=RunDefinitions(world.file_store, world.blobs, None, None, world.clock),
+                    public_url="",
                 )
                 service.create("default", eval_["id"], {"data_source": inline_source([row(0, right=True)])}, None)
     """

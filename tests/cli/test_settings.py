@@ -50,6 +50,16 @@ def test_every_option_can_be_given_in_the_environment(config):
         "model_timeout": "7",
         "model_patience": "0",
         "response_cache_bytes": "8 MiB",
+        "local_models_memory": "13 MiB",
+        "local_models_idle": "14",
+        "local_models_threads": "15",
+        "python_sandbox": "Strict",
+        "unsafe_python_graders": "yes",
+        "python_grader_isolation": "item",
+        "python_grader_workers": "9",
+        "python_grader_timeout": "10",
+        "python_grader_memory": "11 MiB",
+        "python_grader_scratch": "12 MiB",
     }
     assert list(values) == list(settings.options())
     found = settings.load(environ={f"REGRADE_{name.upper()}": value for name, value in values.items()})
@@ -72,6 +82,16 @@ def test_every_option_can_be_given_in_the_environment(config):
         model_timeout=7,
         model_patience=0,
         response_cache_bytes=8 << 20,
+        local_models_memory=13 << 20,
+        local_models_idle=14,
+        local_models_threads=15,
+        python_sandbox="strict",
+        unsafe_python_graders=True,
+        python_grader_isolation="item",
+        python_grader_workers=9,
+        python_grader_timeout=10,
+        python_grader_memory=11 << 20,
+        python_grader_scratch=12 << 20,
     )
 
 

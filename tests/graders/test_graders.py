@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endpoints import no_models
+from endpoints import no_models, no_python, python_refused
 from regrade.core.criteria import normalise
 from regrade.core.errors import InvalidError
 from regrade.graders.build import build, check
@@ -26,7 +26,7 @@ PYTHON = {"type": "python", "source": "def grade(sample, item): return 1.0"}
 
 
 def grade(document, item=None, sample=None):
-    return asyncio.run(build(normalise(document), MODELS).grade(Row(item or {}, sample or {})))
+    return asyncio.run(build(normalise(document), MODELS, no_python().open()).grade(Row(item or {}, sample or {})))
 
 
 def compare(operation, text, reference):
@@ -135,18 +135,22 @@ def test_a_formula_without_a_value_is_an_error():
     [
         (SCORE, ".model", "gpt-4o"),
         (LABEL, ".model", "gpt-4o"),
-        (PYTHON, "", "this server has no sandbox"),
+        (PYTHON, "", "cannot confine"),
         (ALIKE | {"evaluation_metric": "cosine"}, "", "text-embedding-3-large"),
-        ({"type": "multi", "graders": {"a": CHECK, "b": PYTHON}, "calculate_output": "a"}, ".graders.b", "sandbox"),
+        (
+            {"type": "multi", "graders": {"a": CHECK, "b": PYTHON}, "calculate_output": "a"},
+            ".graders.b",
+            "cannot confine",
+        ),
     ],
 )
-def test_what_this_server_lacks_is_said_before_any_row_is_graded(document, path, reason):
+def test_what_this_server_lacks_is_said_before_any_row_is_graded(tmp_path, document, path, reason):
     with pytest.raises(InvalidError, match=reason) as caught:
-        check(normalise(document), MODELS, at="testing_criteria[3]")
+        check(normalise(document), MODELS, python_refused(tmp_path), at="testing_criteria[3]")
     assert caught.value.param == f"testing_criteria[3]{path}"
 
 
 @pytest.mark.parametrize("document", [CHECK, ALIKE, multi("exact")])
 def test_graders_without_a_model_lack_nothing(document):
-    check(normalise(document), MODELS, at="grader")
-    assert build(normalise(document), MODELS).type == document["type"]
+    check(normalise(document), MODELS, no_python(), at="grader")
+    assert build(normalise(document), MODELS, no_python().open()).type == document["type"]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from endpoints import no_python
 from evals import EXACT, upload, wait
 from regrade.core import criteria
 from regrade.core.entities import Eval, Run
@@ -139,6 +140,7 @@ ROWS = CompiledEval(
         metadata={},
     ),
     NoModels(),
+    no_python().open(),
 )
 RUN = Run(
     id="evalrun_1",

@@ -53,6 +53,8 @@ class AppOptions:
     clock: Clock
     edge: EdgeOptions = field(default_factory=EdgeOptions)
     ready: Callable[[], bool] = lambda: True
+    python_graders: Callable[[], str] = lambda: "refuse"
+    """The level at which they are confined."""
     web_routes: Sequence[BaseRoute] = ()
     """Pages, at the root."""
 
@@ -80,7 +82,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
     root = Router(
         [
             *(Mount(prefix, lane) for prefix in PREFIXES),
-            *health.routes(options.ready),
+            *health.routes(options.ready, options.python_graders),
             Route("/openapi.json", openapi),
             *options.web_routes,
         ],

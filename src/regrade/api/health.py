@@ -10,8 +10,14 @@ from regrade.api.http import error_response, json_response
 from regrade.core.errors import UnavailableError
 
 
-def routes(ready: Callable[[], bool]) -> list[Route]:
-    """Alive is who answers at all; ready is who can also do the work."""
+def routes(ready: Callable[[], bool], python_graders: Callable[[], str]) -> list[Route]:
+    """Alive is who answers at all; ready is who can also do the work.
+
+    `python_graders` is the level at which those are confined.
+    """
+
+    def answer_health(_request: Request) -> Response:
+        return json_response({"status": "ok", "python_graders": python_graders()})
 
     def answer_ready(request: Request) -> Response:
         if ready():
@@ -20,8 +26,4 @@ def routes(ready: Callable[[], bool]) -> list[Route]:
             request.scope, UnavailableError("The server is starting or stopping. Ask again soon.")
         )
 
-    return [Route("/health", _answer_health), Route("/ready", answer_ready)]
-
-
-async def _answer_health(_request: Request) -> Response:
-    return json_response({"status": "ok"})
+    return [Route("/health", answer_health), Route("/ready", answer_ready)]

@@ -10,6 +10,7 @@ from regrade.cli import failures
 from regrade.cli.backup import backup, restore
 from regrade.cli.demo import demo
 from regrade.cli.doctor import doctor
+from regrade.cli.graders import app as graders
 from regrade.cli.import_ import app as imports
 from regrade.cli.keys import app as keys
 from regrade.cli.models import app as models
@@ -33,6 +34,7 @@ app.command()(restore)
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
 app.add_typer(imports, name="import")
+app.add_typer(graders, name="graders")
 
 
 def _print_version(wanted: bool) -> None:

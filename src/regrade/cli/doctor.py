@@ -137,6 +137,26 @@ def _check_database(path: Path) -> str:
         return _SOUND_SO_FAR if out_of_time() else str(error)
 
 
+def _python_graders(found: Settings) -> Finding:
+    name = "Python graders"
+    from regrade import main
+
+    with closing(main.open_sandbox(found)) as sandbox:
+        packages = {
+            "installed": "with the packages of regrade graders install",
+            "light": "with a light set of packages (regrade graders install has more)",
+        }[sandbox.environment]
+        match sandbox.level:
+            case "refuse":
+                return Finding(name=name, ok=False, detail=f"refused: {sandbox.reason}", fix="less docs/sandbox.md")
+            case "unsafe":
+                detail = "NOT CONFINED, as --unsafe-python-graders asks"
+                return Finding(name=name, ok=False, detail=detail, fix="regrade serve")
+            case level:
+                better = f"; not better because {sandbox.reason}" if sandbox.reason else ""
+                return Finding(name=name, ok=True, detail=f"confined at the level {level}, {packages}{better}")
+
+
 def _server(found: Settings) -> Finding:
     name = "Server"
     running = server_lock.find(found.data_dir)
@@ -167,4 +187,4 @@ def _port(found: Settings) -> Finding:
     return Finding(name="Server", ok=False, detail=detail, fix=f"regrade serve --port {found.port + 1}")
 
 
-_CHECKS: tuple[Callable[[Settings], Finding], ...] = (_data_directory, _databases, _server)
+_CHECKS: tuple[Callable[[Settings], Finding], ...] = (_data_directory, _databases, _python_graders, _server)

@@ -38,6 +38,13 @@ def serve(
     local_models_memory: Annotated[str | None, setting("local_models_memory")] = None,
     local_models_idle: Annotated[int | None, setting("local_models_idle")] = None,
     local_models_threads: Annotated[int | None, setting("local_models_threads")] = None,
+    python_sandbox: Annotated[str | None, setting("python_sandbox")] = None,
+    unsafe_python_graders: Annotated[bool | None, setting("unsafe_python_graders")] = None,
+    python_grader_isolation: Annotated[str | None, setting("python_grader_isolation")] = None,
+    python_grader_workers: Annotated[int | None, setting("python_grader_workers")] = None,
+    python_grader_timeout: Annotated[int | None, setting("python_grader_timeout")] = None,
+    python_grader_memory: Annotated[str | None, setting("python_grader_memory", "2 GiB")] = None,
+    python_grader_scratch: Annotated[str | None, setting("python_grader_scratch", "1 GiB")] = None,
     until_stdin_closes: Annotated[
         bool,
         typer.Option("--until-stdin-closes", help="Stop when standard input closes: for programs that start us."),

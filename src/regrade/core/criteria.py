@@ -3,7 +3,7 @@
 import ast
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from regrade.core import messages
@@ -15,6 +15,8 @@ from regrade.types.graders import Grader
 from regrade.types.json import JsonObject
 
 MAX_PYTHON_SOURCE = 256_000
+MAX_PYTHON_GRADERS = 20
+"""Of one eval or multi grader: each has processes of its own."""
 """Bytes; sources must be smaller."""
 
 MAX_PYTHON_BRACES = 5_000
@@ -39,6 +41,7 @@ def normalise_all(
         normalise(document, at=f"{at}[{index}]", item_schema=item_schema)
         for index, document in enumerate(documents)
     ]
+    _limit_python(criteria, at)
     return [{**criterion, "id": f"{criterion['name']}-{uuid4()}"} for criterion in criteria]
 
 
@@ -70,8 +73,23 @@ def normalise(document: JsonObject, *, at: str = "grader", item_schema: JsonObje
         case _:
             grader["graders"] = _normalised_graders(grader["graders"], f"{at}.graders", item_schema)
             grader["pass_threshold"] = _threshold(grader)
+            _limit_python(grader["graders"].values(), f"{at}.graders")
             compile_formula(grader["calculate_output"], grader["graders"], at=f"{at}.calculate_output")
     return grader
+
+
+def _limit_python(graders: Iterable[JsonObject], at: str) -> None:
+    count = sum(
+        part["type"] == "python"
+        for grader in graders
+        for part in (grader["graders"].values() if grader["type"] == "multi" else [grader])
+    )
+    if count > MAX_PYTHON_GRADERS:
+        raise InvalidError(
+            f"These are {count} python graders; up to {MAX_PYTHON_GRADERS} are accepted together. "
+            "One python grader can compute several things and combine them.",
+            param=at,
+        )
 
 
 def _named(grader: JsonObject) -> JsonObject:

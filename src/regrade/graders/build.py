@@ -1,19 +1,20 @@
 """From a testing criterion in normal form to the grader that it describes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from regrade.core.errors import InvalidError
 from regrade.graders.cosine import CosineSimilarity, model_of
 from regrade.graders.judge import ModelJudge
 from regrade.graders.multi import Multi
+from regrade.graders.python import Python
 from regrade.graders.string_check import StringCheck
 from regrade.graders.text_similarity import TextSimilarity
 from regrade.ports.grading import Grader
 from regrade.ports.models import ModelApi, ModelPort
+from regrade.ports.sandbox import PythonPrograms, Sandbox
 from regrade.types.json import JsonObject
 
 
-def build(criterion: JsonObject, models: ModelPort) -> Grader:
+def build(criterion: JsonObject, models: ModelPort, programs: PythonPrograms) -> Grader:
     """Compile a criterion once for many rows; see `check` for what may be missing."""
     match criterion:
         case {"type": "string_check"}:
@@ -24,20 +25,33 @@ def build(criterion: JsonObject, models: ModelPort) -> Grader:
             return TextSimilarity(criterion)
         case {"type": "score_model" | "label_model"}:
             return ModelJudge(criterion, models)
-        case {"type": "multi", "graders": graders}:
-            return Multi(criterion, {name: build(grader, models) for name, grader in graders.items()})
+        case {"type": "python"}:
+            return Python(criterion, programs)
         case _:
-            raise InvalidError(_NO_SANDBOX.format(name=criterion["name"]))
+            graders = criterion["graders"].items()
+            return Multi(criterion, {name: build(grader, models, programs) for name, grader in graders})
 
 
-def check(criterion: JsonObject, models: ModelPort, *, at: str) -> None:
+def check(criterion: JsonObject, models: ModelPort, sandbox: Sandbox, *, at: str) -> None:
     """Raise InvalidError where this server cannot grade by the criterion, which stands at the path `at`."""
-    if criterion["type"] == "python":
-        raise InvalidError(_NO_SANDBOX.format(name=criterion["name"]), param=at)
+    check_python(criterion, sandbox, at=at)
     for api, model, path in asked_models(criterion, at):
         models.check(model, api, {}, param=path)
-    for name, grader in (criterion.get("graders") or {}).items():
-        check(grader, models, at=f"{at}.graders.{name}")
+    for name, grader in _parts(criterion):
+        check(grader, models, sandbox, at=f"{at}.graders.{name}")
+
+
+def check_python(criterion: JsonObject, sandbox: Sandbox, *, at: str) -> None:
+    """Raise InvalidError where the criterion, or one in it, is a python grader and this server runs none."""
+    if criterion["type"] == "python":
+        sandbox.check(param=at)
+    for name, grader in _parts(criterion):
+        check_python(grader, sandbox, at=f"{at}.graders.{name}")
+
+
+def _parts(criterion: JsonObject) -> Iterable[tuple[str, JsonObject]]:
+    """The graders of a multi grader, by name."""
+    return criterion["graders"].items() if criterion["type"] == "multi" else ()
 
 
 def asked_models(criterion: JsonObject, at: str) -> Iterator[tuple[ModelApi, str, str]]:
@@ -47,8 +61,3 @@ def asked_models(criterion: JsonObject, at: str) -> Iterator[tuple[ModelApi, str
             yield "chat", model, f"{at}.model"
         case {"type": "text_similarity", "evaluation_metric": "cosine"}:
             yield "embeddings", model_of(criterion), at
-
-
-_NO_SANDBOX = (
-    "The python grader '{name}' runs code, but this server has no sandbox for Python graders: use other graders."
-)

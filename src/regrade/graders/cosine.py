@@ -19,6 +19,7 @@ class CosineSimilarity:
 
     type = "text_similarity"
     asks_models = True
+    waits = True
 
     def __init__(self, criterion: JsonObject, models: ModelPort) -> None:
         self._input = compile_template(criterion["input"]).render

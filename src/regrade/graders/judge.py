@@ -15,6 +15,7 @@ class ModelJudge:
     """Passes as core/judging says of the model's answer; the whole call is kept with the grade."""
 
     asks_models = True
+    waits = True
 
     def __init__(self, criterion: JsonObject, models: ModelPort) -> None:
         self.type: str = criterion["type"]

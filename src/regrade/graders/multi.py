@@ -17,6 +17,7 @@ class Multi:
     def __init__(self, criterion: JsonObject, graders: Mapping[str, Grader]) -> None:
         self._graders = graders
         self.asks_models = any(grader.asks_models for grader in graders.values())
+        self.waits = any(grader.waits for grader in graders.values())
         self._formula = compile_formula(criterion["calculate_output"], graders)
         self._threshold: float = criterion["pass_threshold"]
 

@@ -15,8 +15,8 @@ def errored(error: RowError) -> Grade:
 
 
 async def grade_all(graders: Iterable[Grader], row: Row) -> list[Grade]:
-    """One row by each grader, in order; those that ask models wait for them at the same time."""
-    asking = [grader for grader in graders if grader.asks_models]
-    if len(asking) <= 1:
+    """One row by each grader, in order; those that wait do so at the same time."""
+    waiting = [grader for grader in graders if grader.waits]
+    if len(waiting) <= 1:
         return [await grader.grade(row) for grader in graders]
     return list(await asyncio.gather(*(grader.grade(row) for grader in graders)))

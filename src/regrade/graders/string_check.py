@@ -22,6 +22,7 @@ class StringCheck:
 
     type = "string_check"
     asks_models = False
+    waits = False
 
     def __init__(self, criterion: JsonObject) -> None:
         self._input = compile_template(criterion["input"]).render

@@ -13,6 +13,7 @@ class TextSimilarity:
 
     type = "text_similarity"
     asks_models = False
+    waits = False
 
     def __init__(self, criterion: JsonObject) -> None:
         self._input = compile_template(criterion["input"]).render

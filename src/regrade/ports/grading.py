@@ -52,7 +52,12 @@ class Grader(Protocol):
 
     @property
     def asks_models(self) -> bool:
-        """Whether it waits for models, so that rows are better graded many at once."""
+        """Whether it asks models: a row may then take seconds, and cost."""
+        ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for anything, models or processes, so that rows are better graded many at once."""
         ...
 
     async def grade(self, row: Row) -> Grade:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -135,8 +136,8 @@ class PythonSandbox:
             self._environment = find(self._options, self._folder.packages)
         except ConfigurationError:
             raise
-        except (OSError, RegradeError) as error:
-            self._reason = str(error)
+        except (OSError, RegradeError, subprocess.SubprocessError) as error:
+            self._reason = f"the graders' interpreter does not work: {error}"
             return "refuse"
         if wanted == "unsafe":
             self._reason = "asked for with --unsafe-python-graders"

@@ -7,6 +7,8 @@ from regrade.core.entities import Creation, Eval, Page, PageRequest
 from regrade.core.errors import NotFoundError
 from regrade.core.item_schema import item_schema_of
 from regrade.core.parsing import parse, unknown_fields
+from regrade.graders.build import check_python
+from regrade.ports.sandbox import Sandbox
 from regrade.ports.store import EvalStore
 from regrade.ports.system import Clock, Ids
 from regrade.types.evals import CreateEval, UpdateEval
@@ -17,8 +19,9 @@ from regrade.types.json import JsonObject
 class Evals:
     """What the endpoints under /evals mean."""
 
-    def __init__(self, store: EvalStore, ids: Ids, clock: Clock) -> None:
+    def __init__(self, store: EvalStore, sandbox: Sandbox, ids: Ids, clock: Clock) -> None:
         self._store = store
+        self._sandbox = sandbox
         self._ids = ids
         self._clock = clock
 
@@ -26,6 +29,11 @@ class Evals:
         """Check a new eval, bring it to normal form, store it."""
         request = parse(CreateEval, document)
         config = data_source_config.normalise(document["data_source_config"])
+        testing_criteria = criteria.normalise_all(
+            document["testing_criteria"], self._ids.uuid4, item_schema=item_schema_of(config)
+        )
+        for index, criterion in enumerate(testing_criteria):
+            check_python(criterion, self._sandbox, at=f"testing_criteria[{index}]")
         now = self._clock.now()
         eval_ = Eval(
             id=self._ids.new("eval"),
@@ -34,9 +42,7 @@ class Evals:
             created_at=now,
             updated_at=now,
             data_source_config=config,
-            testing_criteria=criteria.normalise_all(
-                document["testing_criteria"], self._ids.uuid4, item_schema=item_schema_of(config)
-            ),
+            testing_criteria=testing_criteria,
             metadata=metadata.checked(request.metadata),
             extra=unknown_fields(request, EvalAnswer),
         )

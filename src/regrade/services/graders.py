@@ -8,9 +8,10 @@ from regrade.core import criteria, samples
 from regrade.core.formula import FormulaError
 from regrade.core.parsing import parse
 from regrade.core.usage import ModelUsage, UsageByModel
-from regrade.graders.build import build, check
+from regrade.graders.build import build, check, check_python
 from regrade.ports.grading import Grade, GraderError, Row
 from regrade.ports.models import ModelPort
+from regrade.ports.sandbox import Sandbox
 from regrade.types.graders import RunGrader, ValidateGrader
 from regrade.types.json import JsonObject
 
@@ -38,14 +39,17 @@ _DETAILS = {
 class Graders:
     """Graders that belong to no eval."""
 
-    def __init__(self, models: ModelPort) -> None:
-        """`models` answers in whichever event loop it is asked."""
+    def __init__(self, models: ModelPort, sandbox: Sandbox) -> None:
+        """`models` and `sandbox` answer in whichever event loop they are asked."""
         self._models = models
+        self._sandbox = sandbox
 
     def validate(self, body: JsonObject) -> JsonObject:
         """The grader as understood; raises InvalidError where its definition is wrong."""
         parse(ValidateGrader, body)
-        return {"grader": criteria.normalise(body["grader"])}
+        grader = criteria.normalise(body["grader"])
+        check_python(grader, self._sandbox, at="grader")
+        return {"grader": grader}
 
     def run(self, body: JsonObject) -> JsonObject:
         """Grade one sample; what goes wrong with that is in the answer, with reward 0."""
@@ -57,10 +61,17 @@ class Graders:
             grade = _not_graded("formula_parse_error", error.message)
             grader = body["grader"]
         else:
-            check(grader, self._models, at="grader")
+            check(grader, self._models, self._sandbox, at="grader")
             row = Row(body.get("item") or {}, samples.namespace(_completion(body["model_sample"])))
-            grade = asyncio.run(build(grader, self._models).grade(row))
+            grade = asyncio.run(self._grade(grader, row))
         return _answer(grader, grade, time.perf_counter() - started)
+
+    async def _grade(self, grader: JsonObject, row: Row) -> Grade:
+        programs = self._sandbox.open()
+        try:
+            return await build(grader, self._models, programs).grade(row)
+        finally:
+            await programs.close()
 
 
 def _not_graded(kind: str, message: str) -> Grade:

@@ -13,6 +13,7 @@ from regrade.core.tool_secrets import split_secrets
 from regrade.graders import build
 from regrade.ports.blobs import Blobs
 from regrade.ports.models import ModelPort
+from regrade.ports.sandbox import Sandbox
 from regrade.ports.store import FileStore
 from regrade.ports.system import Clock
 from regrade.sources.jsonl import unwrap
@@ -41,16 +42,17 @@ class Definition:
 class RunDefinitions:
     """The checks of POST /evals/{eval_id}/runs that look beyond the body."""
 
-    def __init__(self, files: FileStore, blobs: Blobs, models: ModelPort, clock: Clock) -> None:
+    def __init__(self, files: FileStore, blobs: Blobs, models: ModelPort, sandbox: Sandbox, clock: Clock) -> None:
         self._files = files
         self._blobs = blobs
         self._models = models
+        self._sandbox = sandbox
         self._clock = clock
 
     def check(self, project: str, eval_: Eval, request: CreateRun, document: JsonObject) -> Definition:
         """Raises InvalidError, with the field's path, for what could not be done."""
         for index, criterion in enumerate(eval_.testing_criteria):
-            build.check(criterion, self._models, at=f"testing_criteria[{index}]")
+            build.check(criterion, self._models, self._sandbox, at=f"testing_criteria[{index}]")
         source = request.data_source.source
         blob = self._file_blob(project, source.id) if isinstance(source, FileIdSource) else None
         data_source = document["data_source"]

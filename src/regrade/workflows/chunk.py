@@ -1,8 +1,9 @@
-"""The rows of one chunk, from lines to commits: one after the other, or many at once where models are asked."""
+"""The rows of one chunk, from lines to commits: one after the other, or many at once where they wait."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from regrade.core.entities import FinishedItem
 from regrade.sources.jsonl import Line
@@ -63,3 +64,48 @@ async def many_at_once(lines: AsyncIterator[Line], finish: Finish, commit: Commi
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_turns(lines: AsyncIterator[Line], finish: Finish, commit: Commit, at_once: int, turns: Turns) -> bool:
+    """As `many_at_once`, but rows are begun only while the chunk has its turn.
+
+    For rows that wait for other processes of this machine: chunks then end one after the other, and while the last
+    rows of one are still away the next one begins.
+    """
+    feed = _FeedInTurns(lines)
+    holding = asyncio.create_task(feed.hold(turns))
+    try:
+        return await many_at_once(feed, finish, commit, at_once)
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+
+
+class _FeedInTurns(AsyncIterator[Line]):
+    """Gives lines while it has the turn."""
+
+    def __init__(self, lines: AsyncIterator[Line]) -> None:
+        self._lines = lines
+        self._mine = asyncio.Event()
+        self._all_read = asyncio.Event()
+
+    async def __anext__(self) -> Line:
+        if not self._mine.is_set():
+            await self._mine.wait()
+        try:
+            return await anext(self._lines)
+        except StopAsyncIteration:
+            self._all_read.set()
+            self._mine.set()  # nobody needs a turn to learn that there is nothing left
+            raise
+
+    async def hold(self, turns: Turns) -> None:
+        """Have the turn until all lines are read, but for what others are due in between."""
+        async with turns.turn() as turn:
+            while not self._all_read.is_set():
+                self._mine.set()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._all_read.wait(), turns.seconds)
+                if not self._all_read.is_set():
+                    self._mine.clear()
+                await turn.pause()

@@ -19,10 +19,11 @@ from regrade.core.tool_secrets import with_secrets
 from regrade.ports.blobs import Blobs
 from regrade.ports.engine import Engine
 from regrade.ports.models import ModelPort
+from regrade.ports.sandbox import Sandbox
 from regrade.ports.store import ChunkStore, EvalStore, FileStore, RunStore, StoredObjectStore
 from regrade.ports.system import Clock
 from regrade.sources import jsonl, stored
-from regrade.workflows.chunk import many_at_once, one_by_one
+from regrade.workflows.chunk import in_turns, many_at_once, one_by_one
 from regrade.workflows.feed import LineFeed
 from regrade.workflows.grading import CompiledEval, RowGrading
 from regrade.workflows.sampling import MessageFiles, Sampler
@@ -38,7 +39,9 @@ _FULL_PAUSE_SECONDS = 10.0
 """Between looks at a disk that is full; a run waits for room as long as it takes."""
 _OUTAGE_PAUSE_SECONDS = 1.0
 """Between looks at a database, or a bucket, that does not answer; a run waits for it as long as it takes."""
-_COMPILED_EVALS = 32
+_COMPILED_EVALS = 64
+_ROWS_TO_PROCESSES = 256
+"""Rows of one chunk that are with the processes of python graders: some batches for each."""
 _ROWS_AT_ONCE = 128
 """Rows of one chunk that wait for models; how many calls are in flight is the limiter's to say."""
 
@@ -55,6 +58,7 @@ class Ports:
     blobs: Blobs
     engine: Engine
     models: ModelPort
+    sandbox: Sandbox
     clock: Clock
 
 
@@ -124,6 +128,8 @@ class EvalRuns:
             if grading.asks_models:
                 at_once = min(claim.chunk.rows, _ROWS_AT_ONCE)
                 held = await many_at_once(lines, grading.finish, commit, at_once)
+            elif grading.waits:
+                held = await in_turns(lines, grading.finish, commit, _ROWS_TO_PROCESSES, self._turns)
             else:
                 held = await one_by_one(lines, grading.finish, commit, self._turns)
         return held and self._ports.chunks.flush(claim, [], grading.tally, done=True)
@@ -174,13 +180,14 @@ class EvalRuns:
             )
 
     def _compile(self, run: Run) -> CompiledEval:
-        """The run's eval, compiled; kept for the next chunks."""
-        compiled = self._compiled.get(run.eval_id)
+        """The run's eval, compiled; kept for its next chunks."""
+        compiled = self._compiled.get(run.id)
         if compiled is None:
             eval_ = self._eval(run)
             while len(self._compiled) >= _COMPILED_EVALS:
                 self._compiled.pop(next(iter(self._compiled)))
-            compiled = self._compiled[run.eval_id] = CompiledEval(eval_, self._ports.models)
+            programs = self._ports.sandbox.open()  # of this run alone: nothing of one reaches another
+            compiled = self._compiled[run.id] = CompiledEval(eval_, self._ports.models, programs)
         return compiled
 
     def _eval(self, run: Run) -> Eval:

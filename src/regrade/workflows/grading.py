@@ -13,6 +13,7 @@ from regrade.graders.build import build
 from regrade.graders.outcome import grade_all
 from regrade.ports.grading import Grade, Grader, Row
 from regrade.ports.models import ModelPort
+from regrade.ports.sandbox import PythonPrograms
 from regrade.ports.system import Clock
 from regrade.sources import jsonl
 from regrade.types.json import JsonObject, JsonValue
@@ -20,17 +21,22 @@ from regrade.workflows.sampling import Sampler
 
 
 class CompiledEval:
-    """An eval's schema and graders, compiled once and used for every row of its runs."""
+    """An eval's schema and graders, compiled once for a run and used for every row of it."""
 
-    def __init__(self, eval_: Eval, models: ModelPort) -> None:
+    def __init__(self, eval_: Eval, models: ModelPort, programs: PythonPrograms) -> None:
         self.schema = compile_item_schema(eval_.data_source_config)
         self.names = [criterion["id"] for criterion in eval_.testing_criteria]
-        self.graders = [build(criterion, models) for criterion in eval_.testing_criteria]
+        self.graders = [build(criterion, models, programs) for criterion in eval_.testing_criteria]
 
     @property
     def asks_models(self) -> bool:
         """Whether any of its graders does."""
         return any(grader.asks_models for grader in self.graders)
+
+    @property
+    def waits(self) -> bool:
+        """Whether any of its graders does."""
+        return any(grader.waits for grader in self.graders)
 
 
 class RowGrading:
@@ -54,8 +60,13 @@ class RowGrading:
 
     @property
     def asks_models(self) -> bool:
-        """Whether rows wait for models, so that many are better graded at once."""
+        """Whether rows wait for models, which may take seconds."""
         return self._sampler is not None or self._compiled.asks_models
+
+    @property
+    def waits(self) -> bool:
+        """Whether rows wait for anything, so that many are better graded at once."""
+        return self._sampler is not None or self._compiled.waits
 
     async def finish(self, line: jsonl.Line) -> FinishedItem:
         """The output item of one line. A row that cannot be graded becomes an errored item, never an exception."""

@@ -16,13 +16,14 @@ class Turns:
     """
 
     def __init__(self, seconds: float = _TURN_SECONDS) -> None:
+        self.seconds = seconds
+        """How long a turn is."""
         self._lock = asyncio.Lock()
-        self._seconds = seconds
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator["Turn"]:
         """Wait for the turn and have it, but for what `Turn.pause` gives away."""
-        turn = Turn(self._lock, self._seconds)
+        turn = Turn(self._lock, self.seconds)
         await turn.take()
         try:
             yield turn
