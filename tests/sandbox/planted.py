@@ -23,7 +23,7 @@ def digest(secret: str) -> str:
 
 
 class Planted:
-    """Secrets in the environment, a file, memory and an inheritable descriptor; listeners; a bystander to signal."""
+    """Secrets in the environment, a file, memory and a descriptor; listeners; a bystander to signal."""
 
     def __init__(self, folder: Path, jail: Path) -> None:
         self._folder = folder / "outside"
@@ -34,18 +34,19 @@ class Planted:
         self.api_keys: dict[str, object] = {"model": in_memory, "endpoints": []}
         self._buffer = ctypes.create_string_buffer(in_memory.encode())
         self._descriptor = os.open(self._secret_file, os.O_RDONLY)
-        os.set_inheritable(self._descriptor, True)  # noqa: FBT003
+        os.set_inheritable(self._descriptor, True)
         self._directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._sacrifices = self._folder / "sacrifices"
         self._sacrifices.mkdir()
         self._listeners = dict(self._listen(folder))
         for listener in self._listeners.values():
-            listener.setblocking(False)  # noqa: FBT003
-            listener.set_inheritable(True)  # noqa: FBT003
+            listener.setblocking(False)
+            listener.set_inheritable(True)
         self._bystander = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
         self.targets = {
             "server": os.getpid(),
             "bystander": self._bystander.pid,
+            "home": str(Path.home()),
             "jail": str(jail),
             "secret_file": str(self._secret_file),
             "secret_descriptor": self._descriptor,

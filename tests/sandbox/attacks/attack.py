@@ -67,8 +67,8 @@ def grade(sample, item):
 def source_of(attack: Attack, targets: Mapping[str, object], *, at_load: bool = False) -> str:
     """The grader: it answers 1 for a breach, 0 or a negative error number where it was refused.
 
-    What else it may raise is a mistake in the attack and must fail the test. With `at_load` the attack happens while
-    the module is executed, which in `item` isolation is another process than the one that grades.
+    What else it may raise is a mistake in the attack and must fail the test. With `at_load` the attack happens
+    while the module is executed.
     """
     known = {**targets, "nr": numbers(os.uname().machine)}
     load = "_outcome = _attempt(_targets)" if at_load else ""

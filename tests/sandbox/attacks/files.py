@@ -96,7 +96,7 @@ import os
 def attack(targets):
     return len(os.listdir("/proc")) > 0
 """,
-    "proc_root": _READ.format(path="\"/proc/self/root\" + targets[\"secret_file\"]"),
+    "proc_root": _READ.format(path='"/proc/self/root" + targets["secret_file"]'),
     "sys": """
 import os
 def attack(targets):
@@ -217,7 +217,7 @@ def attack(targets):
     os.chmod(sys.prefix, os.stat(sys.prefix).st_mode & 0o7777)
     return True
 """,
-    "home": _CREATE_AND_REMOVE.format(directory='"/root" if os.getuid() == 0 else os.path.expanduser("~")'),
+    "home": _CREATE_AND_REMOVE.format(directory='targets["home"]'),
 }
 
 STAT = """

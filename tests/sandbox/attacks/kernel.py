@@ -134,10 +134,13 @@ def attack(targets):
     return ctypes.CFUNCTYPE(ctypes.c_int)(address)() > 0
 """
 
-_X32 = SYSTEM_CALL + """
+_X32 = (
+    SYSTEM_CALL
+    + """
 def attack(targets):
     return call(0x40000000 | targets["nr"]["getpid"]) > 0
 """
+)
 
 ATTACKS: tuple[Attack, ...] = (
     *(system_call(name, call) for name, call in _CALLS.items()),

@@ -33,7 +33,8 @@ def attack(targets):
     except TimeoutError:
         return True
 """,
-    "raw_call": SYSTEM_CALL + """
+    "raw_call": SYSTEM_CALL
+    + """
 def attack(targets):
     handle = call(targets["nr"]["socket"], 2, 1, 0)
     address = struct.pack("=H", 2) + struct.pack("!H", targets["tcp4"]) + bytes([127, 0, 0, 1]) + bytes(8)
@@ -79,9 +80,7 @@ def attack(targets):
 
 OUTWARD = {
     "tcp6": _CONNECT.format(kind="socket.AF_INET6", address='("::1", targets["tcp6"])'),
-    "metadata_service": _SEND.format(
-        kind="socket.AF_INET, socket.SOCK_DGRAM", address='("169.254.169.254", 80)'
-    ),
+    "metadata_service": _SEND.format(kind="socket.AF_INET, socket.SOCK_DGRAM", address='("169.254.169.254", 80)'),
     "vsock": _CONNECT.format(kind="socket.AF_VSOCK", address="(2, 1)"),
     "packets": """
 import socket

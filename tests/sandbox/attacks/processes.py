@@ -50,14 +50,16 @@ def attack(targets):
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
         return pool.submit(int).result(5) == 0
 """,
-    "clone_plain": SYSTEM_CALL + """
+    "clone_plain": SYSTEM_CALL
+    + """
 def attack(targets):
     child = call(targets["nr"]["clone"], 17, 0, 0, 0, 0)
     if child == 0:
         os._exit(0)
     return os.waitpid(child, 0)[1] == 0
 """,
-    "clone3": SYSTEM_CALL + """
+    "clone3": SYSTEM_CALL
+    + """
 def attack(targets):
     arguments = struct.pack("=11Q", 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0)
     child = call(targets["nr"]["clone3"], arguments, len(arguments))
@@ -67,13 +69,16 @@ def attack(targets):
 """,
 }
 
-NAMESPACED = SYSTEM_CALL + """
+NAMESPACED = (
+    SYSTEM_CALL
+    + """
 def attack(targets):
     child = call(targets["nr"]["clone"], {flags} | 17, 0, 0, 0, 0)
     if child == 0:
         os._exit(0)
     return os.waitpid(child, 0)[1] == 0
 """
+)
 
 FORK_BOMB = """
 import os
@@ -173,7 +178,8 @@ def attack(targets):
         found = memory.read(targets["canary_length"])
     return hashlib.sha256(found[-32:]).hexdigest() == targets["digests"]["memory"]
 """,
-            "steal_descriptor": SYSTEM_CALL + """
+            "steal_descriptor": SYSTEM_CALL
+            + """
 def attack(targets):
     process = call(targets["nr"]["pidfd_open"], targets["server"], 0)
     stolen = call(targets["nr"]["pidfd_getfd"], process, targets["secret_descriptor"], 0)
@@ -202,10 +208,16 @@ def attack(targets):
 ATTACKS: tuple[Attack, ...] = (
     *python("processes", STARTING),
     Attack(
-        name="clone_user_namespace", group="processes", source=NAMESPACED.format(flags="0x10000000"), outside="depends"
+        name="clone_user_namespace",
+        group="processes",
+        source=NAMESPACED.format(flags="0x10000000"),
+        outside="depends",
     ),
     Attack(
-        name="clone_pid_namespace", group="processes", source=NAMESPACED.format(flags="0x20000000"), outside="depends"
+        name="clone_pid_namespace",
+        group="processes",
+        source=NAMESPACED.format(flags="0x20000000"),
+        outside="depends",
     ),
     Attack(name="fork_bomb", group="processes", source=FORK_BOMB, outside="never"),
     Attack(name="two_thousand_threads", group="processes", source=THREADS, outside="never"),

@@ -79,10 +79,15 @@ _MEMORY_CALLS = (
     system_call("mlock2", 'call(nr["mlock2"], 4096, 1, 99)', group="memory"),
     system_call("memfd_secret", 'call(nr["memfd_secret"], 0)', "depends", group="memory"),
     system_call("pipe_size", "__import__('fcntl').fcntl(os.open(os.__file__, 0), 1031, 1 << 20)", group="memory"),
-    system_call("raise_memory_limit", "__import__('resource').setrlimit(9, (-1, -1))", group="memory"),
+    system_call("raise_memory_limit", 'call(nr["prlimit64"], 0, 9, struct.pack("=2q", -1, -1), 0)', group="memory"),
     system_call("lower_any_limit", 'call(nr["prlimit64"], 0, 4, struct.pack("=2Q", 0, 0), 0)', group="memory"),
     system_call("setrlimit", 'call(nr["setrlimit"], 99, 0)', group="memory"),
-    system_call("remap_file_pages", 'call(nr["remap_file_pages"], 1, 0, 0, 0, 0)', group="memory", machines=frozenset({"x86_64"})),
+    system_call(
+        "remap_file_pages",
+        'call(nr["remap_file_pages"], 1, 0, 0, 0, 0)',
+        group="memory",
+        machines=frozenset({"x86_64"}),
+    ),
 )
 
 _DISK = {

@@ -1,7 +1,7 @@
 """Looking for what the server knows: its environment, its files, its open descriptors, its memory.
 
-Each kind of secret is planted: `RGCANARY` and 32 digits. An attack knows only the digest of the one that it looks for, so
-that it cannot find its own copy, and its own source never holds the prefix in one piece.
+Each kind of secret is planted: `RGCANARY` and 32 digits. An attack knows only the digest of the one that it looks
+for, so that it cannot find its own copy, and its own source never holds the prefix in one piece.
 """
 
 from sandbox.attacks.attack import SYSTEM_CALL, Attack, python
@@ -17,7 +17,8 @@ def found(data, digest):
 """
 
 _PAGES = """
-# rt_sigprocmask reads eight bytes at an address before it finds that 99 is no way to change a mask: EFAULT or EINVAL.
+# rt_sigprocmask reads eight bytes at an address before it finds that 99 is no way to change a mask:
+# EFAULT or EINVAL.
 def readable(targets, address):
     try:
         call(targets["nr"]["rt_sigprocmask"], 99, address, 0, 8)
@@ -47,7 +48,8 @@ import os
 def attack(targets):
     return found(repr(dict(os.environb)), targets["digests"]["environment"])
 """,
-    "libc_environ": SYSTEM_CALL + """
+    "libc_environ": SYSTEM_CALL
+    + """
 def attack(targets):
     environ = ctypes.POINTER(ctypes.c_char_p).in_dll(_libc, "environ")
     at = 0
@@ -57,7 +59,9 @@ def attack(targets):
         at += 1
     return False
 """,
-    "initial_stack": SYSTEM_CALL + _PAGES + """
+    "initial_stack": SYSTEM_CALL
+    + _PAGES
+    + """
 def attack(targets):
     name = ctypes.c_void_p.in_dll(_libc, "program_invocation_name").value
     data = b"".join(ctypes.string_at(page, 4096) for page in pages_up(targets, name, 4096))
@@ -101,7 +105,9 @@ def attack(targets):
         frame = frame.f_back
     return False
 """,
-    "heap": SYSTEM_CALL + _PAGES + """
+    "heap": SYSTEM_CALL
+    + _PAGES
+    + """
 import gc
 def attack(targets):
     seen = set()
@@ -124,8 +130,9 @@ import os, stat
 def attack(targets):
     for number in range(256):
         try:
-            if stat.S_ISREG(os.fstat(number).st_mode) and found(os.pread(number, 4096, 0), targets["digests"]["file"]):
-                return True
+            if stat.S_ISREG(os.fstat(number).st_mode):
+                if found(os.pread(number, 4096, 0), targets["digests"]["file"]):
+                    return True
         except OSError:
             pass
     return False
@@ -167,7 +174,5 @@ def attack(targets):
 }
 
 ATTACKS: tuple[Attack, ...] = tuple(
-    python(
-        "secrets", {name: _FIND + source for name, source in {**ENVIRONMENT, **MEMORY, **DESCRIPTORS}.items()}
-    )
+    python("secrets", {name: _FIND + source for name, source in {**ENVIRONMENT, **MEMORY, **DESCRIPTORS}.items()})
 )

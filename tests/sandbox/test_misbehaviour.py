@@ -1,0 +1,99 @@
+"""Graders that break, lie or never end: their row gets an error, and every other row of the batch its grade."""
+
+import pytest
+
+from sandbox.attacks.misbehaviour import (
+    ENDINGS,
+    ENDLESS,
+    FORGERIES,
+    HONEST,
+    SCORES,
+    UNLOADABLE,
+    VALUES,
+    among_honest_rows,
+)
+
+ROWS = 12
+EVIL = 7
+SECONDS = 1.0
+IN_THE_QUICK_FORM = {"loop", "huge_power", "floods_the_answers", "waits_for_requests"}
+
+
+def rows(evil: int | None = EVIL) -> list[dict]:
+    return [{"n": n, "evil": n == evil} for n in range(ROWS)]
+
+
+def assert_honest_rows_are_right(grades, evil=EVIL):
+    wrong = {n: grade for n, grade in enumerate(grades) if n != evil and (grade.error or grade.value != n + 0.5)}
+    assert not wrong
+
+
+def assert_still_alive(jail):
+    assert_honest_rows_are_right(jail.grade(HONEST, rows(None)), None)
+
+
+def assert_runtime_error(grade):
+    assert grade.error is not None
+    assert grade.error.kind == "python_grader_runtime_error"
+    assert grade.value == 0.0
+    assert len(grade.error.message) < 4000
+
+
+@pytest.fixture(params=[False, True], ids=["together", "each alone"])
+def alone(request) -> bool:
+    return request.param
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_grade_that_breaks_costs_its_own_row_alone(ending, alone, jail_here):
+    grades = jail_here.grade(among_honest_rows(ENDINGS[ending]), rows(), alone=alone)
+    assert_honest_rows_are_right(grades)
+    assert_runtime_error(grades[EVIL])
+    assert_still_alive(jail_here)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_is_no_score_is_an_error(value, jail_here):
+    grades = jail_here.grade(among_honest_rows(f"return {VALUES[value]}"), rows())
+    assert_honest_rows_are_right(grades)
+    assert_runtime_error(grades[EVIL])
+
+
+@pytest.mark.parametrize("value", SCORES)
+def test_what_is_a_number_is_a_score(value, jail_here):
+    grades = jail_here.grade(f"def grade(sample, item):\n    return {value}", rows())
+    assert [(grade.value, grade.error) for grade in grades] == [(SCORES[value], None)] * ROWS
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_bytes_of_its_own_between_the_answers_give_no_other_row_another_grade(forgery, alone, jail_here):
+    """Rows in one process with the forger may be asked again; none gets a grade that its grader did not give."""
+    grades = jail_here.grade(among_honest_rows(FORGERIES[forgery]), rows(), alone=alone)
+    assert_honest_rows_are_right(grades)
+    assert grades[EVIL].error is not None or grades[EVIL].value == EVIL + 0.5
+    assert_still_alive(jail_here)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [each if each in IN_THE_QUICK_FORM else pytest.param(each, marks=pytest.mark.long) for each in ENDLESS],
+)
+def test_a_grade_that_never_ends_is_ended(ending, alone, jail_here):
+    grades = jail_here.grade(among_honest_rows(ENDLESS[ending]), rows(), alone=alone, timeout_s=SECONDS)
+    assert_honest_rows_are_right(grades)
+    assert_runtime_error(grades[EVIL])
+    assert_still_alive(jail_here)
+
+
+@pytest.mark.parametrize("source", UNLOADABLE)
+def test_a_source_that_does_not_load_is_an_error_of_each_row(source, jail_here):
+    for grade in jail_here.grade(UNLOADABLE[source], rows()[:3]):
+        assert grade.error is not None
+        assert grade.error.kind in {"python_grader_runtime_error", "python_grader_server_error"}
+    assert_still_alive(jail_here)
+
+
+def test_a_source_that_loads_for_ever_is_ended(jail_here):
+    for grade in jail_here.grade("while True: pass\n" + HONEST, rows()[:3], load_timeout_s=SECONDS):
+        assert_runtime_error(grade)
+    assert_still_alive(jail_here)
