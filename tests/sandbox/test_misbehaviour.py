@@ -7,6 +7,7 @@ from sandbox.attacks.misbehaviour import (
     ENDLESS,
     FORGERIES,
     HONEST,
+    INTERFERING,
     SCORES,
     UNLOADABLE,
     VALUES,
@@ -16,7 +17,7 @@ from sandbox.attacks.misbehaviour import (
 ROWS = 12
 EVIL = 7
 SECONDS = 1.0
-IN_THE_QUICK_FORM = {"loop", "huge_power", "floods_the_answers", "waits_for_requests"}
+IN_THE_QUICK_FORM = {"loop", "huge_power", "floods_the_answers", "drips"}
 
 
 def rows(evil: int | None = EVIL) -> list[dict]:
@@ -83,6 +84,21 @@ def test_a_grade_that_never_ends_is_ended(ending, alone, jail_here):
     assert_honest_rows_are_right(grades)
     assert_runtime_error(grades[EVIL])
     assert_still_alive(jail_here)
+
+
+@pytest.mark.parametrize("interference", INTERFERING)
+def test_a_row_that_runs_what_it_was_given_cannot_grade_others_where_each_is_alone(interference, jail_here):
+    grades = jail_here.grade(among_honest_rows(INTERFERING[interference]), rows(), alone=True)
+    assert_honest_rows_are_right(grades)
+    assert_still_alive(jail_here)
+
+
+def test_rows_in_one_process_share_what_the_grader_keeps(jail_here):
+    """This is why `item` isolation exists: the grader's author may do it, a sample that is executed must not."""
+    source = among_honest_rows(INTERFERING["keeps_state"])
+    first, second = rows()[EVIL], rows()[0]
+    later = jail_here.grade(source, [first, *[second] * 200])
+    assert 999.0 in [grade.value for grade in later]
 
 
 @pytest.mark.parametrize("source", UNLOADABLE)

@@ -34,24 +34,25 @@ class Victim:
         return self._read()
 
 
-@contextmanager
-def victim(folder: Path, level: str) -> Iterator[Victim]:
-    process = subprocess.Popen(
+def start(folder: Path, level: str) -> subprocess.Popen:
+    """Start `victim.py` with a secret in its environment."""
+    paths = [str(TESTS), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return subprocess.Popen(
         [sys.executable, "-m", "sandbox.victim", str(folder), level],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, VARIABLE: canary(), "PYTHONPATH": os.pathsep.join([str(TESTS), *_paths()])},
+        env={**os.environ, VARIABLE: canary(), "PYTHONPATH": os.pathsep.join(paths)},
         start_new_session=True,
     )
+
+
+@contextmanager
+def victim(folder: Path, level: str) -> Iterator[Victim]:
+    process = start(folder, level)
     try:
         with process:
             yield Victim(process)
             process.stdin.close()
     finally:
         process.kill()
-
-
-def _paths() -> list[str]:
-    given = os.environ.get("PYTHONPATH")
-    return given.split(os.pathsep) if given else []

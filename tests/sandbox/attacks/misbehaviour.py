@@ -107,11 +107,30 @@ ENDLESS = {
     "catches_everything": (
         "while True:\n        try:\n            while True: pass\n        except BaseException: pass"
     ),
-    "floods_the_answers": "import os\n    while True: os.write(4, bytes(4096))",
+    "floods_the_answers": "import os\n    while True: os.write(4, b'\\xff' * 4096)",
+    "drips": (
+        "import os, struct, time\n"
+        "    os.write(4, struct.pack('<IBdHH', item['n'], 1, 0.0, 2000, 0))\n"
+        "    while True:\n"
+        "        os.write(4, b'a')\n"
+        "        time.sleep(0.2)"
+    ),
     "floods_with_own_answer": (
         "import os, struct\n    while True: os.write(4, struct.pack('<IBdHH', item['n'], 0, 1.0, 0, 0))"
     ),
 }
+
+INTERFERING = {
+    "keeps_state": "global others; others = lambda: 999.0",
+    "replaces_grade": "import sys; sys.modules['grader'].grade = lambda sample, item: 999.0",
+    "replaces_grade_of_the_caller": (
+        "import sys\n"
+        "    caller = sys._getframe(2)\n"
+        "    caller.f_back.f_globals['_grade_batch'] = caller.f_globals['_number'] = lambda *given: 999.0"
+    ),
+    "forges_all_answers": "for n in range(12): write(n, 0, 999.0, 0, 0)",
+}
+"""What a row could do to later rows of the same process; `others` answers for those."""
 
 UNLOADABLE = {
     "no_grade": "score = 1",
@@ -139,6 +158,7 @@ def among_honest_rows(body: str) -> str:
     """A grader that does this for rows marked `evil`, and answers `n + 0.5` otherwise."""
     return (
         f"{PROTOCOL}\n"
-        "def grade(sample, item):\n    return evil(sample, item) if item['evil'] else item['n'] + 0.5\n"
+        "def grade(sample, item):\n    return evil(sample, item) if item['evil'] else others() or item['n'] + 0.5\n"
+        "def others():\n    return None\n"
         f"def evil(sample, item):\n    {body}\n    return item['n'] + 0.5\n"
     )
