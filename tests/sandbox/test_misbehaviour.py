@@ -14,8 +14,8 @@ from sandbox.attacks.misbehaviour import (
     among_honest_rows,
 )
 
-ROWS = 12
-EVIL = 7
+ROWS = 6
+EVIL = 3
 SECONDS = 1.0
 IN_THE_QUICK_FORM = {"loop", "huge_power", "floods_the_answers", "drips"}
 

@@ -1,9 +1,18 @@
 """The grader's folder: its own, empty, bounded, and gone with the process."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
-from sandbox.attacks.attack import HELD, source_of
-from sandbox.attacks.resources import MANY_FILES, MANY_INODES
+from sandbox.attacks.attack import BREACH, HELD, source_of
+from sandbox.attacks.resources import (
+    DEEP_FOLDERS,
+    HIDDEN_BY_REMOVAL,
+    HIDDEN_IN_THE_DEPTH,
+    MANY_FILES,
+    MANY_INODES,
+)
 
 KEEP = """
 import os, tempfile
@@ -38,8 +47,24 @@ def grade(sample, item):
     assert (grade.value, grade.error) == (1_000_000, None)
 
 
-@pytest.mark.parametrize("attack", [MANY_FILES, MANY_INODES], ids=str)
+@pytest.mark.parametrize("attack", [MANY_FILES, MANY_INODES, HIDDEN_IN_THE_DEPTH], ids=str)
 def test_many_files_are_bounded_like_one(attack, jail_here):
     [grade] = jail_here.grade(source_of(attack, {}), [{}])
     assert grade.value <= HELD
     assert grade.value < HELD or "wrote more than" in grade.error.message
+
+
+def test_removed_files_count_at_the_level_that_has_a_file_system_of_its_own(jail_here, level):
+    [grade] = jail_here.grade(source_of(HIDDEN_BY_REMOVAL, {}), [{}])
+    assert grade.value == BREACH if level in HIDDEN_BY_REMOVAL.leaks else grade.value < HELD
+
+
+def test_folders_of_any_depth_are_removed_with_the_process(jail_here, level):
+    def folders() -> set[Path]:
+        return set(Path(tempfile.gettempdir()).glob("regrade-graders-*/scratch/*"))
+
+    before = folders()
+    [grade] = jail_here.grade(source_of(DEEP_FOLDERS, {}), [{}])
+    assert grade.value == HELD
+    assert level == "landlock" or grade.error is None
+    assert folders() <= before

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
-import shutil
 import tempfile
 from pathlib import Path
+
+from regrade.sandbox.scratch import remove
 
 _PREFIX = "regrade-graders-"
 
@@ -27,7 +28,7 @@ class Folder:
 
     def remove(self) -> None:
         """Forget all of it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        remove(self.path)
         os.close(self._lock)
 
 
@@ -39,7 +40,7 @@ def _remove_left_behind(parent: Path) -> None:
             continue
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
         except BlockingIOError:
             continue  # somebody's who lives
         finally:

@@ -1,7 +1,6 @@
 """One grader's source at work: rows in batches to its processes, and what becomes of rows whose process dies."""
 
 import asyncio
-import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -12,6 +11,7 @@ from regrade.ports.grading import GraderError
 from regrade.ports.sandbox import PythonGrade
 from regrade.sandbox.budget import Budget
 from regrade.sandbox.options import SandboxOptions
+from regrade.sandbox.scratch import MAX_FILES, over, remove
 from regrade.sandbox.worker import Ask, Worker, frame_rows, graded, unfinished
 from regrade.sandbox.zygote import Process, Zygote, ZygoteError
 from regrade.types.json import JsonObject
@@ -21,9 +21,10 @@ _FRAMES_AHEAD = 2
 _AIM_SECONDS = 0.05
 """What a frame should take at most, so that a cancelled run and a last row do not wait for a long one."""
 _LOOK_SECONDS = 0.1
+_LOOK_SHARE = 20
+"""Counting files may take one part in so many of the loop's time."""
 _IDLE_SECONDS = 5.0
 _THREADS = 64
-_SCRATCH_FILES = 10_000
 _SPAWN_ATTEMPTS = 2
 _FAULTS = 3
 _WANTED_NO_MORE = ("closed", "done", "idle", "handed over")
@@ -73,6 +74,7 @@ class Program:
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._watching = False
+        self._scratch_due = 0.0
         self._deaths_in_a_row = 0
         self._timeouts = 0
         self._faults = 0
@@ -187,7 +189,8 @@ class Program:
                 )
             except ZygoteError:
                 if attempt + 1 == _SPAWN_ATTEMPTS:
-                    _remove(scratch)
+                    if scratch is not None:
+                        remove(scratch)
                     raise
             else:
                 break
@@ -222,8 +225,7 @@ class Program:
         current, later = unfinished(worker)
         self._waiting.extendleft(reversed(later))
         culprit = None
-        if not worker.loaded or worker.alone or len(current) == 1 or timed_out:
-            # Results leave while others are graded, so who let the time run out is the first that has none.
+        if not worker.loaded or worker.alone or len(current) == 1:
             culprit = current[0] if current else None
             self._deaths_in_a_row += 1
             self._timeouts += timed_out
@@ -245,7 +247,7 @@ class Program:
                 limit = options.timeout_s if worker.loaded else options.load_timeout_s
                 return f"{doing} took longer than {limit:g} seconds."
             case "scratch":
-                return f"The grader wrote more than {options.scratch} bytes or {_SCRATCH_FILES} files."
+                return f"The grader wrote more than {options.scratch} bytes or {MAX_FILES} files."
             case "protocol":
                 return "The grader's process wrote into the channel of its results."
         if status is not None and status < 0:
@@ -268,8 +270,18 @@ class Program:
                 worker.stop("time")
             elif worker.loaded and all(ask.done.done() for ask in worker.asks):
                 worker.stop("closed")
-            elif worker.scratch is not None and _over(worker.scratch, options.scratch):
+            elif worker.scratch is not None and self._over(worker.scratch):
                 worker.stop("scratch")
+
+    def _over(self, folder: Path) -> bool:
+        """Whether a folder holds too much; asked so seldom that a crowded one keeps the loop from nobody."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if began < self._scratch_due:
+            return False
+        found = over(folder, self._place.options.scratch)
+        self._scratch_due = began + _LOOK_SHARE * (loop.time() - began)
+        return found
 
     def _stop(self, verdict: PythonGrade) -> None:
         self._verdict = verdict
@@ -302,33 +314,9 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _over(folder: Path, most: int) -> bool:
-    """Whether a worker's folder on disk holds more than it may; the worker changes it meanwhile."""
-    size = count = 0
-    folders = [folder]
-    while folders:
-        try:
-            entries = list(folders.pop().iterdir())
-            for entry in entries:
-                facts = entry.lstat()
-                size += facts.st_blocks * 512
-                if entry.is_dir() and not entry.is_symlink():
-                    folders.append(entry)
-        except OSError:
-            continue
-        count += len(entries)
-        if size > most or count > _SCRATCH_FILES:
-            return True
-    return False
-
-
 def _end(worker: Worker) -> int | None:
     try:
         return worker.process.end()
     finally:
-        _remove(worker.scratch)
-
-
-def _remove(folder: Path | None) -> None:
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        if worker.scratch is not None:
+            remove(worker.scratch)

@@ -158,7 +158,6 @@ class Worker:
             self.stop("ended")
             return
         self._unread += data
-        self.progress = self._loop.time()
         wrong = self._take_records()
         if wrong:
             self.stop("protocol")
@@ -189,6 +188,8 @@ class Worker:
             if not self._take(index, value, error if status == inside.FAILED else None, printed):
                 return True
         del unread[:place]
+        if place:  # bytes that make no answer are no progress
+            self.progress = self._loop.time()
         return False
 
     def _take(self, index: int, value: float, error: str | None, printed: str) -> bool:

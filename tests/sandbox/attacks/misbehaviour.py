@@ -128,7 +128,7 @@ INTERFERING = {
         "    caller = sys._getframe(2)\n"
         "    caller.f_back.f_globals['_grade_batch'] = caller.f_globals['_number'] = lambda *given: 999.0"
     ),
-    "forges_all_answers": "for n in range(12): write(n, 0, 999.0, 0, 0)",
+    "forges_all_answers": "for n in range(6): write(n, 0, 999.0, 0, 0)",
 }
 """What a row could do to later rows of the same process; `others` answers for those."""
 

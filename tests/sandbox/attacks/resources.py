@@ -129,3 +129,48 @@ ATTACKS: tuple[Attack, ...] = (
 MANY_FILES = Attack(name="many_files", group="disk", source=_MANY_FILES.format(files=16, size=4 << 20))
 MANY_INODES = Attack(name="many_inodes", group="disk", source=_MANY_FILES.format(files=100_000, size=0))
 """These two the `landlock` level ends by watching the folder, so they have a test of their own."""
+
+_HIDDEN = """
+import os, tempfile, time
+def attack(targets):
+    held = []
+    {hide}
+    for number in range(20):
+        file = {open}
+        for _ in range(8):
+            file.write(bytes(1 << 20))
+        held.append(file)
+    time.sleep(1)
+    return True
+"""
+_DEEPLY = """for _ in range(30):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)"""
+
+HIDDEN_IN_THE_DEPTH = Attack(
+    name="hidden_in_the_depth",
+    group="disk",
+    source=_HIDDEN.format(hide=_DEEPLY, open='open(str(number), "wb", 0)'),
+)
+"""Ten times what a grader may have, where no path reaches."""
+HIDDEN_BY_REMOVAL = Attack(
+    name="hidden_by_removal",
+    group="disk",
+    source=_HIDDEN.format(hide="", open="tempfile.TemporaryFile(buffering=0)"),
+    leaks=frozenset({"landlock"}),
+)
+"""Files that were opened and removed: nobody sees them who may not look into the process."""
+
+DEEP_FOLDERS = Attack(
+    name="deep_folders",
+    group="disk",
+    source="""
+import os
+def attack(targets):
+    for _ in range(1500):
+        os.mkdir("d")
+        os.chdir("d")
+    return False
+""",
+)
+"""Deeper than Python recurses: whoever cleans up must not."""

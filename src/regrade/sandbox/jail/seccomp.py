@@ -55,7 +55,7 @@ _HARMLESS = (
     "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "readlink", "readlinkat", "getdents64",
     "getcwd", "chdir", "fchdir", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat",
     "renameat2", "ftruncate", "fallocate", "fadvise64", "fsync", "fdatasync", "dup", "dup2", "dup3", "umask",
-    "msync", "mincore", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
+    "msync", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
     "set_robust_list", "set_tid_address", "rseq", "gettid", "getpid", "getppid", "getpgrp", "getuid", "geteuid",
     "getgid", "getegid", "getresuid", "getresgid", "getgroups", "sched_yield", "sched_getaffinity", "getcpu",
     "nanosleep", "clock_nanosleep", "clock_getres", "gettimeofday", "time", "times", "getrusage", "getrlimit",
