@@ -4,6 +4,7 @@ import json
 import time
 
 import psutil
+
 from sandbox.victims import start
 
 SPIN = "def grade(sample, item):\n    while True: pass\n"
