@@ -1,6 +1,7 @@
 """What all tests may use."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,32 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+def pytest_generate_tests(metafunc):
+    """Tests of modules marked `both_databases` meet a server on each."""
+    if metafunc.definition.get_closest_marker("both_databases") and "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", ["sqlite", "postgresql"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Server:
+def servers(tmp_path_factory, request):
+    """One server a database for all tests of a process that only need one, started when it is first asked for."""
+    with ExitStack() as running:
+        started = {}
+
+        def on(database: str) -> Server:
+            if database not in started:
+                url = "sqlite" if database == "sqlite" else request.getfixturevalue("postgres").new()
+                data_dir = tmp_path_factory.mktemp("server") / "data"
+                started[database] = running.enter_context(serving(data_dir, "--database-url", url))
+            return started[database]
+
+        yield on
+
+
+@pytest.fixture(scope="session")
+def server(servers, request) -> Server:
     """One server for all tests of a process that only need one."""
-    with serving(tmp_path_factory.mktemp("server") / "data") as running:
-        yield running
+    return servers(getattr(request, "param", "sqlite"))
 
 
 @pytest.fixture

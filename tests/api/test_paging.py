@@ -1,7 +1,10 @@
 """Lists with cursors."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+pytestmark = pytest.mark.both_databases
 
 EMPTY = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 

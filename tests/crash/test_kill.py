@@ -2,14 +2,15 @@
 
 import os
 import random
-import sqlite3
 import time
 from contextlib import closing
 
 import psutil
 import pytest
 
+from databases import engine_of
 from evals import CONFIG, EXACT, file_source, inline_source, row, upload, wait
+from regrade.store.database import Database
 from servers import Server
 
 
@@ -23,15 +24,18 @@ def kill_somebody(server: Server, chance: random.Random) -> bool:
     return True
 
 
-def count(data_dir, table: str) -> int:
-    """Rows of a table whose primary key is the output item's."""
-    with closing(sqlite3.connect(data_dir / "regrade.sqlite3")) as database:
-        return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-
-
-def crash_until_done(data_dir, rows: int, kills: int, seed: int) -> None:
+def crash_until_done(data_dir, url: str, rows: int, kills: int, seed: int) -> None:
     chance = random.Random(seed)
-    flags = ("--workers", str(1 + seed % 2))
+    flags = ("--workers", str(1 + seed % 2), "--database-url", url)
+
+    def count(table: str) -> int:
+        """Rows of a table whose primary key is the output item's."""
+        with (
+            closing(Database(engine_of(url, data_dir / "regrade.sqlite3"))) as database,
+            database.read() as connection,
+        ):
+            return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
+
     server = Server(data_dir, *flags)
     try:
         with server.client() as client:
@@ -45,7 +49,7 @@ def crash_until_done(data_dir, rows: int, kills: int, seed: int) -> None:
         for _ in range(kills):
             time.sleep(chance.uniform(0.0, 0.8))
             gone = kill_somebody(server, chance)
-            left.append(rows + 50 - count(data_dir, "output_items"))
+            left.append(rows + 50 - count("output_items"))
             if gone:
                 server = Server(data_dir, *flags)
         assert left[0] > 0, "every row was graded before the first kill: the test has shown nothing"
@@ -69,16 +73,16 @@ def crash_until_done(data_dir, rows: int, kills: int, seed: int) -> None:
         assert ids == list(range(50))
     finally:
         server.stop() if server.process.poll() is None else None
-    assert count(data_dir, "output_items") == rows + 50
-    assert count(data_dir, "output_item_bodies") == rows + 50
+    assert count("output_items") == rows + 50
+    assert count("output_item_bodies") == rows + 50
 
 
-def test_a_server_killed_three_times_loses_and_repeats_nothing(tmp_path):
-    crash_until_done(tmp_path / "data", rows=50_000, kills=4, seed=1)
+def test_a_server_killed_three_times_loses_and_repeats_nothing(tmp_path, new_database_url):
+    crash_until_done(tmp_path / "data", new_database_url(), rows=50_000, kills=4, seed=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(int(os.environ.get("REGRADE_LONG") or 1) * 10))
-def test_a_server_killed_often_loses_and_repeats_nothing(tmp_path, seed):
-    crash_until_done(tmp_path / "data", rows=100_000, kills=12, seed=seed)
+def test_a_server_killed_often_loses_and_repeats_nothing(tmp_path, new_database_url, seed):
+    crash_until_done(tmp_path / "data", new_database_url(), rows=100_000, kills=12, seed=seed)

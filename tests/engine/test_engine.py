@@ -4,39 +4,55 @@ import time
 from contextlib import closing
 
 import pytest
+import sqlalchemy as sa
 
 from evals import CONFIG, EXACT, file_source, row, upload, wait
 from regrade.engine import DbosQueue, migrate, sqlite_engine
+from regrade.store.database import postgres_engine
 from servers import serving
 
 AN_HOUR = 3600
 
 
 @pytest.fixture
-def engine(tmp_path):
+def sqlite(tmp_path):
     engine = sqlite_engine(tmp_path / "engine.sqlite3")
     migrate(engine)
     yield engine
     engine.dispose()
 
 
+@pytest.fixture
+def engine(new_database_url, request):
+    url = new_database_url()
+    if url == "sqlite":
+        yield request.getfixturevalue("sqlite")
+        return
+    engine = postgres_engine(url)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+def table(engine):
+    return "workflow_status" if engine.dialect.name == "sqlite" else "regrade_engine.workflow_status"
+
+
 def workflows(engine):
     with engine.connect() as connection:
-        return dict(connection.exec_driver_sql("SELECT workflow_uuid, status FROM workflow_status").fetchall())
+        return dict(connection.exec_driver_sql(f"SELECT workflow_uuid, status FROM {table(engine)}").fetchall())
 
 
 def end(engine, *names, seconds_ago):
     """Say of these workflows that they ended then."""
+    ended = f"UPDATE {table(engine)} SET status = 'SUCCESS', completed_at = :at WHERE workflow_uuid = :name"
     with engine.begin() as connection:
         for name in names:
-            connection.exec_driver_sql(
-                "UPDATE workflow_status SET status = 'SUCCESS', completed_at = ? WHERE workflow_uuid = ?",
-                (1000 * int(time.time() - seconds_ago), name),
-            )
+            connection.execute(sa.text(ended), {"at": 1000 * int(time.time() - seconds_ago), "name": name})
 
 
-def test_the_clock_of_new_tables_runs_on_every_sqlite(engine):
-    with engine.connect() as connection:
+def test_the_clock_of_new_tables_runs_on_every_sqlite(sqlite):
+    with sqlite.connect() as connection:
         now = connection.exec_driver_sql("SELECT unixepoch('subsec') * 1000").scalar()
     assert now == pytest.approx(1000 * time.time(), abs=60_000)
 

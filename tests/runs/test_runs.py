@@ -8,6 +8,8 @@ import pytest
 
 from evals import CONFIG, EXACT, file_source, inline_source, jsonl, row, upload, wait
 
+pytestmark = pytest.mark.both_databases
+
 CONTAINS = {
     "type": "string_check",
     "name": "contains",

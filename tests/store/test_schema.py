@@ -66,12 +66,13 @@ def test_an_upgraded_store_is_left_as_it_is(database):
         assert connection.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar() == 1
 
 
-def test_a_store_of_an_older_program_is_upgraded_and_keeps_what_it_has(database):
+@pytest.mark.parametrize("older", VERSIONS[:-1])
+def test_a_store_of_an_older_program_is_upgraded_and_keeps_what_it_has(database, older):
     with database.write() as connection:
         config = Config()
         config.set_main_option("script_location", "regrade.store:migrations")
         config.attributes["connection"] = connection
-        command.upgrade(config, VERSIONS[0])
+        command.upgrade(config, older)
         connection.execute(sessions.insert().values(hash=b"0", key_id="key_1", expires_at=5))
     upgrade(database)
     with database.read() as connection:
