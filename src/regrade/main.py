@@ -64,7 +64,7 @@ from regrade.store.keys import SqlKeys
 from regrade.store.marker import BlobMarker
 from regrade.store.output_items import SqlOutputItems
 from regrade.store.runs import SqlRuns
-from regrade.store.schema import upgrade
+from regrade.store.schema import look, upgrade
 from regrade.store.stored_objects import SqlStoredObjects
 from regrade.store.uploads import SqlUploads
 from regrade.supervisor import Supervisor
@@ -105,12 +105,8 @@ def open_outside(settings: Settings) -> Outside:
     """Open the stores of a data directory, upgrading them first where they are older than this program."""
     # SQLite, Python and the blobs would each make files that others can read where the folder lets them.
     os.umask(0o077)
-    data_dir = server_lock.open_data_dir(settings.data_dir)
-    database = Database(
-        postgres_engine(settings.database_url)
-        if settings.on_postgres
-        else sqlite_engine(data_dir / "regrade.sqlite3")
-    )
+    server_lock.open_data_dir(settings.data_dir)
+    database = _database(settings)
     upgrade(database)
     clock = SystemClock()
     blobs = open_blobs(settings)
@@ -131,6 +127,21 @@ def open_outside(settings: Settings) -> Outside:
         creations=SqlCreations(database),
         stored_objects=SqlStoredObjects(database),
     )
+
+
+def _database(settings: Settings) -> Database:
+    if settings.on_postgres:
+        return Database(postgres_engine(settings.database_url))
+    return Database(sqlite_engine(settings.data_dir / "regrade.sqlite3"))
+
+
+def look_at_database(settings: Settings) -> str:
+    """What there is to say of the database, which is left as it is. Raises ConfigurationError if it cannot be used."""
+    with closing(_database(settings)) as database:
+        version = look(database)
+        with database.read() as connection:
+            program = ".".join(map(str, connection.dialect.server_version_info or ()))
+    return f"{program}, {f'schema {version}' if version else 'empty yet; the server makes its tables'}"
 
 
 def open_engine(settings: Settings) -> sa.Engine:

@@ -18,8 +18,8 @@ import typer
 
 from regrade import __version__, server_lock, settings
 from regrade.cli.failures import ExitCode
-from regrade.cli.options import Config, DataDir
-from regrade.core.errors import ConfigurationError
+from regrade.cli.options import Config, DatabaseUrl, DataDir
+from regrade.core.errors import ConfigurationError, RegradeError
 from regrade.settings import GIB, Settings
 
 _PACKAGES = ("aiohttp", "dbos", "fastapi", "orjson", "pydantic", "rich", "sqlalchemy", "typer", "uvicorn")
@@ -44,12 +44,13 @@ class Finding:
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Answer one JSON object.")] = False,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
     """Check this machine, the data directory and the server on it. Exit code 1 where a check failed."""
     findings = [_versions(), _open_files()]
     try:
-        found = settings.load({"data_dir": data_dir, "config": config})
+        found = settings.load({"data_dir": data_dir, "database_url": database_url, "config": config})
     except ConfigurationError as error:
         findings.append(Finding(name="Settings", ok=False, detail=error.message, fix="regrade serve --help"))
     else:
@@ -114,6 +115,8 @@ def _data_directory(found: Settings) -> Finding:
 
 
 def _databases(found: Settings) -> Finding:
+    if found.on_postgres:
+        return _postgres(found)
     answers = {path: _check_database(path) for path in sorted(found.data_dir.glob("*.sqlite3"))}
     for path, answer in answers.items():
         if answer not in (_SOUND, _SOUND_SO_FAR):
@@ -121,6 +124,16 @@ def _databases(found: Settings) -> Finding:
             return Finding(name="Database", ok=False, detail=f"{path}: {answer}", fix=fix)
     told = ", ".join(f"{path.name} {answer}" for path, answer in answers.items())
     return Finding(name="Database", ok=True, detail=told or "none yet; the server makes it")
+
+
+def _postgres(found: Settings) -> Finding:
+    from regrade import main
+
+    try:
+        return Finding(name="Database", ok=True, detail=f"PostgreSQL {main.look_at_database(found)}")
+    except RegradeError as error:
+        fix = "see docs/postgresql.md for what the database and its role need"
+        return Finding(name="Database", ok=False, detail=error.message, fix=fix)
 
 
 def _check_database(path: Path) -> str:

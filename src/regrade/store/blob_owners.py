@@ -6,10 +6,12 @@ import sqlalchemy as sa
 
 from regrade.core.ids import secrets_blob
 from regrade.store.database import Database
+from regrade.store.outages import repeats_undone
 from regrade.store.runs import ACTIVE
 from regrade.store.tables import files, runs, upload_parts, uploads
 
 
+@repeats_undone
 class SqlBlobOwners:
     """ports.BlobOwners."""
 

@@ -1,14 +1,16 @@
 """The schema's version: what a store is upgraded from, and the refusal of one that is newer than this program."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from regrade.core.errors import ConfigurationError, UnavailableError
 from regrade.store.database import Database
 
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 """All versions, oldest first; each has its file in migrations/versions."""
-
 
 _LOCK = 0x7265_6772_6164_6531
 """Of PostgreSQL's advisory locks, the one that whoever upgrades a store holds."""
@@ -19,38 +21,49 @@ def upgrade(database: Database) -> None:
 
     Raises ConfigurationError where a newer program has upgraded it already, or the database cannot be used.
     """
+    if look(database) == VERSIONS[-1]:
+        return
+    with _explaining(database), database.write() as connection:
+        if connection.dialect.name == "postgresql":
+            # On SQLite this transaction is the lock.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        if _checked_version(connection) != VERSIONS[-1]:  # perhaps another process was faster
+            _migrate(connection)
+
+
+def look(database: Database) -> str | None:
+    """The store's version, None where it is empty, and nothing is changed. Raises ConfigurationError as `upgrade`."""
+    with _explaining(database), database.read() as connection:
+        _require_unicode(connection)
+        return _checked_version(connection)
+
+
+@contextmanager
+def _explaining(database: Database) -> Iterator[None]:
+    """Say what PostgreSQL says against being used."""
     try:
-        _upgrade(database)
+        yield
     except (UnavailableError, DBAPIError) as error:
         if database.engine.dialect.name != "postgresql":
             raise
         cause = error if isinstance(error, DBAPIError) else error.__cause__
-        reason = str(getattr(cause, "orig", cause)).strip().splitlines()[0]
+        reason = str(getattr(cause, "orig", cause)).strip().splitlines()[0].rstrip(".")
         url = database.engine.url
-        where = f"{url.host or url.query.get('host') or 'this machine'}, database {url.database or url.username}"
         raise ConfigurationError(
-            f"PostgreSQL on {where}, cannot be used as --database-url has it: {reason}.", param="database_url"
+            f"The PostgreSQL database {url.database or url.username} of --database-url cannot be used: {reason}.",
+            param="database_url",
         ) from error
 
 
-def _upgrade(database: Database) -> None:
-    with database.read() as connection:
-        _require_unicode(connection)
-        if _version(connection) == VERSIONS[-1]:
-            return
-    with database.write() as connection:
-        if connection.dialect.name == "postgresql":
-            # On SQLite this transaction is the lock.
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        version = _version(connection)
-        if version is not None and version not in VERSIONS:
-            raise ConfigurationError(
-                f"The store has the schema {version}, and this program knows up to {VERSIONS[-1]}. "
-                "A newer Regrade has used it: run that one, or name another data directory or database.",
-                param="data_dir",
-            )
-        if version != VERSIONS[-1]:  # another process was faster
-            _migrate(connection)
+def _checked_version(connection: sa.Connection) -> str | None:
+    version = _version(connection)
+    if version is not None and version not in VERSIONS:
+        raise ConfigurationError(
+            f"The store has the schema {version}, and this program knows up to {VERSIONS[-1]}. "
+            "A newer Regrade has used it: run that one, or name another data directory or database.",
+            param="data_dir",
+        )
+    return version
 
 
 def _require_unicode(connection: sa.Connection) -> None:
