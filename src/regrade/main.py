@@ -136,7 +136,7 @@ def _database(settings: Settings) -> Database:
 
 
 def look_at_database(settings: Settings) -> str:
-    """What there is to say of the database, which is left as it is. Raises ConfigurationError if it cannot be used."""
+    """What there is to say of the database, changing nothing. Raises ConfigurationError if it cannot be used."""
     with closing(_database(settings)) as database:
         version = look(database)
         with database.read() as connection:

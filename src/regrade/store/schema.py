@@ -32,7 +32,7 @@ def upgrade(database: Database) -> None:
 
 
 def look(database: Database) -> str | None:
-    """The store's version, None where it is empty, and nothing is changed. Raises ConfigurationError as `upgrade`."""
+    """The store's version, None where it is empty; changes nothing. Raises ConfigurationError as `upgrade`."""
     with _explaining(database), database.read() as connection:
         _require_unicode(connection)
         return _checked_version(connection)
