@@ -37,7 +37,8 @@ cancelled and deleted.
 
 ``GET /v1/models`` lists what ``--models a,b`` names; without it there is no list, as with some servers, and any
 name that fits a pattern is taken. Control routes: ``GET`` and ``DELETE /control/requests``; ``GET /control/state``
-(counts, most in flight, abandoned); ``POST /control/faults`` (a list of faults for the next requests);
+(counts, most in flight, abandoned); ``GET /control/calls`` (when each that has ended began and ended, its tokens);
+``POST /control/faults`` (a list of faults for the next requests);
 ``POST /control/close`` {"seconds": S} (a dead port for so long).
 """
 
@@ -92,6 +93,7 @@ class Site:
         self.seen = []
         self.times = Counter()
         self.background = {}
+        self.calls = []
         self.most_in_flight = self.abandoned = self.accepted = 0
 
     async def listen(self, port):
@@ -184,6 +186,8 @@ class Connection(asyncio.Protocol):
             case "GET", "requests":
                 keys = ("path", "headers", "body")
                 answer = [dict(zip(keys, (p, h, orjson.loads(b)), strict=True)) for p, h, b in site.seen]
+            case "GET", "calls":
+                answer = site.calls
             case "DELETE", "requests":
                 site.forget()
             case "GET", "state":
@@ -219,6 +223,7 @@ class Connection(asyncio.Protocol):
         if site.records:
             site.seen.append((path, headers, raw))
         site.in_flight += 1
+        began, self.tokens, body = time.monotonic(), 0, {}
         site.most_in_flight = max(site.most_in_flight, site.in_flight)
         try:
             body = orjson.loads(raw)
@@ -229,6 +234,8 @@ class Connection(asyncio.Protocol):
             await self._answer(path, body, site.faults_for(body.get("model", ""), key), headers)
         finally:
             site.in_flight -= 1
+            if site.records:
+                site.calls.append((began, time.monotonic(), body.get("model", ""), self.tokens))
 
     async def _answer(self, path, body, faults, headers):
         damage, extra = None, ()
@@ -295,6 +302,8 @@ class Connection(asyncio.Protocol):
         return True
 
     def send(self, status, document, extra=(), damage=None, kind="application/json"):
+        if isinstance(document, dict):
+            self.tokens = (document.get("usage") or {}).get("total_tokens", 0)
         body = document if isinstance(document, bytes) else orjson.dumps(document)
         if damage == "malformed":
             body = body[: len(body) // 2]
@@ -369,6 +378,10 @@ class Upstream:
 
     def state(self):
         return self._control("GET", "state")
+
+    def calls(self):
+        """(began, ended, model, tokens) of every call that has ended, by the upstream's clock."""
+        return [tuple(call) for call in self._control("GET", "calls")]
 
     def forget(self):
         self._control("DELETE", "requests")

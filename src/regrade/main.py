@@ -61,6 +61,7 @@ from regrade.store.database import Database, postgres_engine, sqlite_engine
 from regrade.store.evals import SqlEvals
 from regrade.store.files import SqlFiles
 from regrade.store.keys import SqlKeys
+from regrade.store.limit_claims import SqlLimitLedger
 from regrade.store.marker import BlobMarker
 from regrade.store.output_items import SqlOutputItems
 from regrade.store.runs import SqlRuns
@@ -95,6 +96,7 @@ class Outside:
     keys: SqlKeys
     creations: SqlCreations
     stored_objects: SqlStoredObjects
+    limits: SqlLimitLedger
 
     def close(self) -> None:
         """Give everything back."""
@@ -126,6 +128,7 @@ def open_outside(settings: Settings) -> Outside:
         keys=SqlKeys(database),
         creations=SqlCreations(database),
         stored_objects=SqlStoredObjects(database),
+        limits=SqlLimitLedger(database),
     )
 
 
@@ -177,19 +180,18 @@ def open_blobs(settings: Settings) -> Blobs:
 
 
 def open_models(
-    settings: Settings,
-    clock: SystemClock,
+    world: Outside,
     *,
     url: str | None = None,
-    share: float = 1.0,
     tuned: TunedModels | None = None,
 ) -> ModelClient:
     """The models that this process can ask, once its event loop has started them.
 
-    `url` is where this server answers, `share` the part of the endpoints' limits that this process may use, `tuned`
-    says which models were trained here.
+    `url` is where this server answers, `tuned` says which models were trained here. What endpoints allow is shared
+    with all processes that use the same store.
     Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
     """
+    settings = world.settings
     own_urls = [each for each in (url, settings.public_url, settings.local_url()) if each]
     config = settings.config or options.config_file()
     size = settings.response_cache_bytes
@@ -201,13 +203,14 @@ def open_models(
             tuned=tuned,
             built_in=local_engine.endpoint(settings.data_dir) if local_engine.installed() else None,
         ),
-        clock=clock,
+        clock=world.clock,
         jitter=random.random,
         policy=Policy(
             attempts=settings.model_attempts, timeout_s=settings.model_timeout, patience_s=settings.model_patience
         ),
         cache=ResponseCache(settings.data_dir / "response_cache.sqlite3", max_bytes=size) if size else None,
-        share=share,
+        ledger=world.limits,
+        process=world.ids.uuid4(),
     )
 
 
@@ -335,7 +338,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         require_keys_off_loopback(settings, keys, listener)
         require_loopback_for_unsafe_graders(settings, listener)
         url = settings.local_url(listener.getsockname()[1])
-        models = open_models(settings, world.clock, url=url)
+        models = open_models(world, url=url)
         engine_of_queue = open_engine(settings)
         engine.migrate(engine_of_queue)
         queue = engine.DbosQueue(engine_of_queue)

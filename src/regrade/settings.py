@@ -18,7 +18,7 @@ PREFIX = "REGRADE_"
 CONFIG_NAME = "regrade.toml"
 SQLITE = "sqlite"
 
-REGISTRY_TABLES = ("endpoints", "aliases", "base_models", "training")
+REGISTRY_TABLES = ("endpoints", "aliases", "projects", "base_models", "training")
 """Tables of regrade.toml that are no options: model endpoints and what belongs to them."""
 
 CLOUD_VARIABLES = {

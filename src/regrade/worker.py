@@ -65,7 +65,7 @@ async def work(settings: Settings, slot: int, count: int) -> None:
         world.marker.check()
         workflow_engine = open_engine(settings)
         queue = engine.DbosQueue(workflow_engine)
-        models = open_models(settings, world.clock, share=1 / count)
+        models = open_models(world)
         await models.start()
         ports = Ports(
             evals=world.evals,

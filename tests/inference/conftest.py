@@ -60,14 +60,15 @@ class World:
         return Registry(self.config, variable=self.secrets.get, **options)
 
     @asynccontextmanager
-    async def models(self, *, cache=None, share=1.0, **policy):
+    async def models(self, *, cache=None, ledger=None, process="", **policy):
         async with Models(
             self.registry(),
             clock=SystemClock(),
             jitter=random.Random(7).random,
             policy=Policy(**{**QUICK, **policy}),
             cache=cache,
-            share=share,
+            ledger=ledger,
+            process=process,
         ) as models:
             yield models
 

@@ -108,12 +108,6 @@ def test_no_more_are_in_flight_than_the_endpoint_allows(world, fresh):
     assert fresh.state()["most_in_flight"] == 5
 
 
-def test_a_process_has_its_share_of_what_the_endpoint_allows(world, fresh):
-    world.write({"base_url": fresh.url, "max_concurrency": 8})
-    many(world, ["@slow=0.01"], count=60, share=0.25)
-    assert fresh.state()["most_in_flight"] == 2
-
-
 def test_an_answer_that_says_the_limit_is_spent_makes_the_next_call_wait(there):
     async def asked():
         async with there.models() as models:

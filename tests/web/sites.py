@@ -180,7 +180,7 @@ def serving_site(data_dir: Path) -> Iterator[Site]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     settings = Settings(data_dir=data_dir)
     world = main.open_outside(settings)
-    services = main.build_services(world, NoEngine(), main.open_models(settings, world.clock), url)
+    services = main.build_services(world, NoEngine(), main.open_models(world), url)
     pages = routes.build(services.runs, services.evals, services.output_items, services.keys, world.clock)
     app = build_app(services, AppOptions(ids=world.ids, clock=world.clock, web_routes=pages))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from regrade.api.context import CurrentServices
+from regrade.api.context import CurrentProject, CurrentServices
 from regrade.api.context import project as project_of
 from regrade.api.context import services as services_of
 from regrade.api.http import Document
@@ -24,9 +24,9 @@ router = APIRouter(tags=["Embeddings"])
 )
 async def create_embedding(request: Request) -> Response:
     """Ask a model for the embedding of each text."""
-    await project_of(request)
+    project = await project_of(request)
     services = await services_of(request)
-    return await answer(request, services.embeddings.create(await document_of(request)))
+    return await answer(request, services.embeddings.create(project, await document_of(request)))
 
 
 # Azure's clients name the model in the URL.
@@ -37,7 +37,7 @@ async def create_embedding(request: Request) -> Response:
     openapi_extra=takes(CreateDeployedEmbedding),
 )
 async def create_deployed_embedding(
-    request: Request, services: CurrentServices, deployment: str, document: Document
+    request: Request, services: CurrentServices, project: CurrentProject, deployment: str, document: Document
 ) -> Response:
     """Ask the model that is deployed under this name for the embedding of each text."""
-    return await answer(request, services.embeddings.create({**document, "model": deployment}))
+    return await answer(request, services.embeddings.create(project, {**document, "model": deployment}))

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from regrade.api.context import CurrentServices
+from regrade.api.context import CurrentProject, CurrentServices
 from regrade.api.http import Document, json_response
 from regrade.api.openapi import answers, takes
 from regrade.types.graders import GraderRun, GraderValidated, RunGrader, ValidateGrader
@@ -23,6 +23,6 @@ def validate_grader(services: CurrentServices, document: Document) -> Response:
 
 
 @router.post("/run", operation_id="runGrader", responses=answers(GraderRun), openapi_extra=takes(RunGrader))
-def run_grader(services: CurrentServices, document: Document) -> Response:
+def run_grader(services: CurrentServices, project: CurrentProject, document: Document) -> Response:
     """Try a grader on one sample."""
-    return json_response(services.graders.run(document))
+    return json_response(services.graders.run(document, project))

@@ -31,6 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 _OWN_PATHS = ("", "/v1", "/openai", "/openai/v1")
+_SMALLEST_SHARE = 0.001
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -119,10 +120,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointTable:
-    """All endpoints in the order of the file, and the aliases."""
+    """All endpoints in the order of the file, the aliases, and the projects' shares."""
 
     endpoints: tuple[Endpoint, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    projects: Mapping[str, float] = field(default_factory=dict)
+    """How much of an endpoint's limits a project gets against others, where not 1."""
 
     def target(self, model: str) -> str:
         """The name behind an alias, also behind several; any other name is itself."""
@@ -169,7 +172,7 @@ def close_names(model: str, names: Iterable[str]) -> list[str]:
 
 
 def read(tables: JsonObject, *, own_urls: Sequence[str] = ()) -> EndpointTable:
-    """The endpoints and aliases of a configuration file's tables.
+    """The endpoints, aliases and projects' shares of a configuration file's tables.
 
     Raises ConfigurationError that names the table and the key at fault; also for an endpoint that lies at one
     of `own_urls`: a server that asks itself would never end.
@@ -195,7 +198,11 @@ def read(tables: JsonObject, *, own_urls: Sequence[str] = ()) -> EndpointTable:
                 "Name the server that runs the models.",
                 param=f"endpoints[{n}].base_url",
             )
-    return EndpointTable(endpoints=endpoints, aliases=_aliases(tables.get("aliases", {})))
+    return EndpointTable(
+        endpoints=endpoints,
+        aliases=_aliases(tables.get("aliases", {})),
+        projects=_projects(tables.get("projects", {})),
+    )
 
 
 def _aliases(table: Any) -> dict[str, str]:
@@ -216,6 +223,19 @@ def _aliases(table: Any) -> dict[str, str]:
             seen.add(name)
             name = table[name]
     return dict(table)
+
+
+def _projects(table: Any) -> dict[str, float]:
+    if not isinstance(table, dict):
+        raise ConfigurationError("projects must be written as a [projects] table.", param="projects")
+    for project, share in table.items():
+        if not _is_amount(share) or not _SMALLEST_SHARE <= share <= 1 / _SMALLEST_SHARE:
+            raise ConfigurationError(
+                f"projects.{project} is {share!r}, but it must be the project's share against others, whose is 1: "
+                f"a number from {_SMALLEST_SHARE} to {1 / _SMALLEST_SHARE:g}.",
+                param=f"projects.{project}",
+            )
+    return {project: float(share) for project, share in table.items()}
 
 
 def _lists(names: frozenset[str] | None, model: str) -> bool | None:

@@ -14,22 +14,22 @@ from regrade.ports.sandbox import PythonPrograms, Sandbox
 from regrade.types.json import JsonObject
 
 
-def build(criterion: JsonObject, models: ModelPort, programs: PythonPrograms) -> Grader:
-    """Compile a criterion once for many rows; see `check` for what may be missing."""
+def build(criterion: JsonObject, models: ModelPort, programs: PythonPrograms, project: str = "default") -> Grader:
+    """Compile a criterion once for many rows of a project; see `check` for what may be missing."""
     match criterion:
         case {"type": "string_check"}:
             return StringCheck(criterion)
         case {"type": "text_similarity", "evaluation_metric": "cosine"}:
-            return CosineSimilarity(criterion, models)
+            return CosineSimilarity(criterion, models, project)
         case {"type": "text_similarity"}:
             return TextSimilarity(criterion)
         case {"type": "score_model" | "label_model"}:
-            return ModelJudge(criterion, models)
+            return ModelJudge(criterion, models, project)
         case {"type": "python"}:
             return Python(criterion, programs)
         case _:
             graders = criterion["graders"].items()
-            return Multi(criterion, {name: build(grader, models, programs) for name, grader in graders})
+            return Multi(criterion, {name: build(grader, models, programs, project) for name, grader in graders})
 
 
 def check(criterion: JsonObject, models: ModelPort, sandbox: Sandbox, *, at: str) -> None:

@@ -21,11 +21,12 @@ class CosineSimilarity:
     asks_models = True
     waits = True
 
-    def __init__(self, criterion: JsonObject, models: ModelPort) -> None:
+    def __init__(self, criterion: JsonObject, models: ModelPort, project: str) -> None:
         self._input = compile_template(criterion["input"]).render
         self._reference = compile_template(criterion["reference"]).render
         self._threshold: float = criterion["pass_threshold"]
         self._models = models
+        self._project = project
         self._model = model_of(criterion)
 
     async def grade(self, row: Row) -> Grade:
@@ -34,7 +35,7 @@ class CosineSimilarity:
             texts = [self._input(row.item, row.sample), self._reference(row.item, row.sample)]
             if not all(texts):
                 return Grade(score=0.0, passed=self._threshold <= 0.0)
-            call = ModelCall(api="embeddings", model=self._model, body={"input": texts})
+            call = ModelCall(api="embeddings", model=self._model, body={"input": texts}, project=self._project)
             answer = await self._models.ask(call)
             score = cosine(*_vectors(answer))
         except ModelError as error:

@@ -17,10 +17,11 @@ class ModelJudge:
     asks_models = True
     waits = True
 
-    def __init__(self, criterion: JsonObject, models: ModelPort) -> None:
+    def __init__(self, criterion: JsonObject, models: ModelPort, project: str) -> None:
         self.type: str = criterion["type"]
         self._judge = Judge(criterion)
         self._models = models
+        self._project = project
         self._form: int | None = None
         """Index in _FORMS of the surest form that the endpoint is known to take."""
 
@@ -54,7 +55,7 @@ class ModelJudge:
         form = self._form
         while True:
             request = self._judge.request(row.item, row.sample, _FORMS[form])
-            call = ModelCall(api="chat", model=self._judge.model, body=request, lenient=True)
+            call = ModelCall(api="chat", model=self._judge.model, body=request, project=self._project, lenient=True)
             try:
                 answer = await self._models.ask(call)
             except ModelError as error:

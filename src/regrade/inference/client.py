@@ -20,6 +20,8 @@ from regrade.inference.exchange import Exchange
 from regrade.inference.lane import Lane, Lanes
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
+from regrade.inference.shares import Shares
+from regrade.ports.fleet import LimitLedger
 from regrade.ports.models import ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
 from regrade.ports.system import Clock
 from regrade.types.json import JsonObject
@@ -39,26 +41,37 @@ class Models:
         jitter: Callable[[], float],
         policy: Policy | None = None,
         cache: ResponseCache | None = None,
-        share: float = 1.0,
+        ledger: LimitLedger | None = None,
+        process: str = "",
     ) -> None:
-        """`jitter` gives numbers in [0, 1); `share` is this process's part of what endpoints allow."""
+        """`jitter` gives numbers in [0, 1).
+
+        Where there is a `ledger`, what endpoints allow is shared with the other processes that use it; `process` is
+        this one's name there, like no other's.
+        """
         self._registry = registry
         self._clock = clock
         self._jitter = jitter
         self._policy = policy or Policy()
         self._cache = cache
-        self._share = share
+        self._ledger = ledger
+        self._process = process
         self._version = -1
         self._by_name: dict[str, Lane] = {}
         self._before: dict[str, Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: Lanes | None = None
         self._exchange: Exchange | None = None
+        self._shares: Shares | None = None
+        self._sharing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the one session."""
+        """Open the sessions, and begin to share limits."""
         self._loop = asyncio.get_running_loop()
-        self._lanes = Lanes(self._policy, self._clock, self._share, asyncio.get_running_loop().time)
+        if self._ledger is not None:
+            self._shares = Shares(self._ledger, self._process, lambda: self._registry.table().projects)
+            self._sharing = asyncio.create_task(self._shares.run())
+        self._lanes = Lanes(self._policy, self._clock, asyncio.get_running_loop().time, self._shares)
         self._exchange = Exchange(self._clock, self._policy.connect_timeout_s)
 
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -71,6 +84,9 @@ class Models:
         """Close every connection; calls under way end with an error."""
         if self._exchange is not None:
             await self._exchange.close()
+        if self._shares is not None and self._sharing is not None:
+            self._sharing.cancel()
+            await self._shares.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

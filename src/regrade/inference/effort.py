@@ -81,13 +81,13 @@ class Effort:
     def finish(self, *, tokens: float | None = None) -> None:
         """Give the turn of a result back; `tokens` is what it has used."""
         lane, now = self.lane, asyncio.get_running_loop().time()
-        more = lane.settle(self.payload, tokens) if tokens and lane.limiter.counts_tokens else 0.0
+        more = lane.settle(self.payload, self.tokens, tokens) if tokens and lane.limiter.counts_tokens else 0.0
         lane.limiter.succeeded(self.sent_at, now, tokens=more)
-        lane.limiter.release()
+        lane.limiter.release(self.call.project)
 
     async def _attempt(self, once: Once[T]) -> T | Failure:
         lane = self.lane
-        await lane.limiter.acquire(self.tokens, self.call.urgency)
+        await lane.limiter.acquire(self.tokens, self.call.urgency, self.call.project)
         held = False
         try:
             await lane.health.turn(persist=self.call.persist)
@@ -105,7 +105,7 @@ class Effort:
             return failures.of_exception(lane.endpoint.name, error, lane.timeout_s)
         finally:
             if not held:
-                lane.limiter.release()
+                lane.limiter.release(self.call.project)
 
     def _pause(self, failure: Failure, policy: Policy, jitter: Callable[[], float]) -> float:
         """Seconds until the next attempt. Raises ModelError where there shall be none."""

@@ -1,14 +1,15 @@
 """What is known of one model of one endpoint while it is asked: its turns, its dialect, its endpoint's health."""
 
 import itertools
-import math
 from collections.abc import Callable
 
 from regrade.core.endpoints import APIS, Api, Endpoint, Route
+from regrade.core.shares import Limits
 from regrade.inference.dialect import Dialect
 from regrade.inference.health import Health
 from regrade.inference.limiter import Limiter
 from regrade.inference.retry import Budget, Policy
+from regrade.inference.shares import Shares
 from regrade.ports.system import Clock
 from regrade.types.json import JsonObject
 
@@ -71,9 +72,8 @@ class Lane:
         """About how many tokens a request will use."""
         return len(payload) / _BYTES_PER_TOKEN + self._answer_tokens
 
-    def settle(self, payload: bytes, used: float) -> float:
-        """By how much a request cost more than was estimated; learns the size of answers."""
-        estimate = self.estimate(payload)
+    def settle(self, payload: bytes, estimate: float, used: float) -> float:
+        """By how much a request cost more than was estimated before; learns the size of answers."""
         self._answer_tokens += _LEARNING * (max(0.0, used - len(payload) / _BYTES_PER_TOKEN) - self._answer_tokens)
         return used - estimate
 
@@ -81,11 +81,13 @@ class Lane:
 class Lanes:
     """The lanes of one event loop; those of endpoints that are gone vanish once nobody uses them."""
 
-    def __init__(self, policy: Policy, clock: Clock, share: float, now: Callable[[], float]) -> None:
-        """`share` is the part of an endpoint's limits that this process may use."""
+    def __init__(
+        self, policy: Policy, clock: Clock, now: Callable[[], float], shares: Shares | None = None
+    ) -> None:
+        """`shares` divides the endpoints' limits with other processes; without it this one has them to itself."""
         self._policy = policy
         self._clock = clock
-        self._share = share
+        self._shares = shares
         self._now = now
         self._lanes: dict[Route, Lane] = {}
         self._upstreams: dict[Endpoint, Upstream] = {}
@@ -99,7 +101,7 @@ class Lanes:
             lane = self._lanes[route] = Lane(
                 route,
                 self._upstream(endpoint),
-                self._limiter(endpoint),
+                self._limiter(route),
                 endpoint.timeout_seconds or self._policy.timeout_s,
             )
         return lane
@@ -123,11 +125,9 @@ class Lanes:
             self._upstreams[endpoint] = Upstream(endpoint, Health(self._policy, self._clock), Budget(self._now()))
         return self._upstreams[endpoint]
 
-    def _limiter(self, endpoint: Endpoint) -> Limiter:
-        requests, tokens = endpoint.requests_per_minute, endpoint.tokens_per_minute
-        return Limiter(
-            ceiling=math.ceil(endpoint.max_concurrency * self._share),
-            requests_per_minute=requests * self._share if requests else None,
-            tokens_per_minute=tokens * self._share if tokens else None,
-            now=self._now(),
-        )
+    def _limiter(self, route: Route) -> Limiter:
+        limiter = Limiter(Limits.of(route.endpoint), self._now())
+        # The built-in engine is this machine's alone.
+        if self._shares is not None and route.endpoint.socket is None:
+            self._shares.join(f"{route.endpoint.name} {route.model}", limiter)
+        return limiter

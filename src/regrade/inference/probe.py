@@ -89,7 +89,7 @@ async def probe(endpoint: Endpoint, model: str, secret: str | None, clock: Clock
     exchange = Exchange(clock, policy.connect_timeout_s)
     try:
         for question in _QUESTIONS:
-            lane = Lanes(policy, clock, 1.0, time.monotonic).get(
+            lane = Lanes(policy, clock, time.monotonic).get(
                 Route(endpoint=replace(endpoint, api=(question.api,)), model=model)
             )
             yield await _asked(question, lane, secret, exchange, policy)

@@ -23,8 +23,10 @@ class ModelCall:
     """The request without `model`; translated, as is the answer, where the endpoint does not speak `api`."""
     repetition: int = 0
     """Tells equal requests apart that are asked again on purpose; part of the cache's key."""
+    project: str = "default"
+    """Whose call it is: where calls wait for their turn, projects have theirs by their shares."""
     urgency: int = 0
-    """Smaller goes first where calls wait for their turn."""
+    """Smaller goes first where a project's calls wait for their turn."""
     persist: bool = True
     """Try again, wait for an endpoint that is down, use the cache. False for callers who want an answer of now."""
     lenient: bool = False

@@ -79,7 +79,7 @@ class ChatCompletions:
     ) -> JsonObject:
         """Ask the model, and store the answer before it is given. Raises ModelError."""
         call = await self._read(project, body, request_id, creation)
-        asked = ModelCall(api="chat", model=call.model, body=call.forwarded, persist=False)
+        asked = ModelCall(api="chat", model=call.model, body=call.forwarded, project=call.project, persist=False)
         answer = (await self._models.ask(asked)).body
         if call.stored_as is not None:
             answer = {**answer, "id": call.stored_as, "created": call.created_at}
@@ -171,7 +171,8 @@ class ChatCompletions:
     async def _translated(self, call: _Call, endpoint: Endpoint) -> AsyncGenerator[bytes]:
         """The events of an endpoint that speaks responses alone."""
         request = translated(endpoint, chat_request_to_responses, call.forwarded)
-        asked = ModelCall(api="responses", model=call.model, body={**request, "stream": True}, persist=False)
+        body = {**request, "stream": True}
+        asked = ModelCall(api="responses", model=call.model, body=body, project=call.project, persist=False)
         chat = ResponsesToChatStream(include_usage=call.wants_usage)
         ours = {} if call.stored_as is None else {"id": call.stored_as, "created": call.created_at}
         async with aclosing(self._models.stream(asked)) as events:
@@ -205,4 +206,4 @@ def _asked(call: _Call, *, usage: bool = False) -> ModelCall:
     if usage:
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return ModelCall(api="chat", model=call.model, body=body, persist=False)
+    return ModelCall(api="chat", model=call.model, body=body, project=call.project, persist=False)

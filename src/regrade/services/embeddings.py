@@ -11,9 +11,10 @@ class Embeddings:
     def __init__(self, models: ModelPort) -> None:
         self._models = models
 
-    async def create(self, body: JsonObject) -> JsonObject:
+    async def create(self, project: str, body: JsonObject) -> JsonObject:
         """Ask for embeddings. Raises ModelError."""
         model = model_of(body)
         request = {key: value for key, value in body.items() if key != "model"}
-        answer = await self._models.ask(ModelCall(api="embeddings", model=model, body=request, persist=False))
+        asked = ModelCall(api="embeddings", model=model, body=request, project=project, persist=False)
+        answer = await self._models.ask(asked)
         return answer.body

@@ -51,8 +51,8 @@ class Graders:
         check_python(grader, self._sandbox, at="grader")
         return {"grader": grader}
 
-    def run(self, body: JsonObject) -> JsonObject:
-        """Grade one sample; what goes wrong with that is in the answer, with reward 0."""
+    def run(self, body: JsonObject, project: str = "default") -> JsonObject:
+        """Grade one sample for a project; what goes wrong with that is in the answer, with reward 0."""
         parse(RunGrader, body)
         started = time.perf_counter()
         try:
@@ -63,13 +63,13 @@ class Graders:
         else:
             check(grader, self._models, self._sandbox, at="grader")
             row = Row(body.get("item") or {}, samples.namespace(_completion(body["model_sample"])))
-            grade = asyncio.run(self._grade(grader, row))
+            grade = asyncio.run(self._grade(grader, row, project))
         return _answer(grader, grade, time.perf_counter() - started)
 
-    async def _grade(self, grader: JsonObject, row: Row) -> Grade:
+    async def _grade(self, grader: JsonObject, row: Row, project: str) -> Grade:
         programs = self._sandbox.open()
         try:
-            return await build(grader, self._models, programs).grade(row)
+            return await build(grader, self._models, programs, project).grade(row)
         finally:
             await programs.close()
 

@@ -108,7 +108,8 @@ class Responses:
     async def create(self, project: str, body: JsonObject, creation: Creation | None) -> JsonObject:
         """Ask the model, and store the answer before it is given. Raises ModelError."""
         call = await self._read(project, body, creation)
-        asked = ModelCall(api="responses", model=call.model, body=await self._forwarded(call), persist=False)
+        body = await self._forwarded(call)
+        asked = ModelCall(api="responses", model=call.model, body=body, project=call.project, persist=False)
         given = (await self._models.ask(asked)).body
         answer = call.own(given)
         await self._keep(call, answer, upstream_id=given.get("id"))
@@ -225,7 +226,8 @@ class Responses:
 
     async def _native(self, call: _Call) -> AsyncGenerator[bytes]:
         """The events of an endpoint that speaks responses; those that hold the whole response become ours."""
-        asked = ModelCall(api="responses", model=call.model, body=await self._forwarded(call), persist=False)
+        body = await self._forwarded(call)
+        asked = ModelCall(api="responses", model=call.model, body=body, project=call.project, persist=False)
         ended = kept = False
         async with aclosing(self._models.stream(asked)) as events:
             async for event in events:
@@ -251,7 +253,7 @@ class Responses:
     async def _translated(self, call: _Call) -> AsyncGenerator[bytes]:
         """The events of an endpoint that speaks chat alone."""
         request = translated(call.endpoint, responses_request_to_chat, await self._forwarded(call))
-        asked = ModelCall(api="chat", model=call.model, body=request, persist=False)
+        asked = ModelCall(api="chat", model=call.model, body=request, project=call.project, persist=False)
         state = ChatToResponsesStream(call.body, response_id=call.stored_as)
         begun = ended = False
         try:

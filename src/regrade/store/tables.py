@@ -243,3 +243,13 @@ creations = sa.Table(
     sa.Index("creations_by_age", "created_at"),
     sqlite_with_rowid=False,
 )
+
+limit_claims = sa.Table(
+    "limit_claims",
+    metadata,
+    sa.Column("process", Text, primary_key=True),
+    # By the database's clock, Unix seconds.
+    sa.Column("ends_at", sa.Double, nullable=False),
+    # A JSON text: what the process uses of each model, and would use.
+    sa.Column("claims", sa.LargeBinary, nullable=False),
+)

@@ -146,7 +146,7 @@ class EvalRuns:
             return None
         files = MessageFiles(run.project, self._ports.files, self._ports.blobs, self._clock)
         # Graders' calls have 0: rows that have their samples end before new ones begin. Early chunks come first.
-        return Sampler(plan, self._ports.models, files, urgency=k + 1)
+        return Sampler(plan, self._ports.models, files, project=run.project, urgency=k + 1)
 
     def _select(self, run: Run) -> str:
         """Keep what the run's source selects now as the run's own rows; the blob that they are in."""

@@ -26,7 +26,7 @@ class CompiledEval:
     def __init__(self, eval_: Eval, models: ModelPort, programs: PythonPrograms) -> None:
         self.schema = compile_item_schema(eval_.data_source_config)
         self.names = [criterion["id"] for criterion in eval_.testing_criteria]
-        self.graders = [build(criterion, models, programs) for criterion in eval_.testing_criteria]
+        self.graders = [build(criterion, models, programs, eval_.project) for criterion in eval_.testing_criteria]
 
     @property
     def asks_models(self) -> bool:

@@ -37,11 +37,14 @@ class Drawn:
 class Sampler:
     """Asks one run's model."""
 
-    def __init__(self, plan: SamplingPlan, models: ModelPort, files: "MessageFiles", urgency: int) -> None:
+    def __init__(
+        self, plan: SamplingPlan, models: ModelPort, files: "MessageFiles", *, project: str, urgency: int
+    ) -> None:
         """`urgency` orders the calls of chunks, so that they end one after the other and never all at once."""
         self._plan = plan
         self._models = models
         self._files = files
+        self._project = project
         self._urgency = urgency
         self._sample_of = samples.sample_of_chat if plan.api == "chat" else samples.sample_of_response
 
@@ -51,7 +54,12 @@ class Sampler:
         body = await self._files.inlined(request)
         # Equal rows are asked anew each time; the same row of another run may be answered from the cache.
         call = ModelCall(
-            api=self._plan.api, model=self._plan.model, body=body, repetition=row, urgency=self._urgency
+            api=self._plan.api,
+            model=self._plan.model,
+            body=body,
+            repetition=row,
+            project=self._project,
+            urgency=self._urgency,
         )
         try:
             answer = await self._models.ask(call)
