@@ -3,6 +3,7 @@
 import pytest
 
 from buckets import bucket_server
+from worlds import open_world
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,12 @@ def bucket(running_bucket):
     yield running_bucket
     running_bucket.wire.latency_s, running_bucket.wire.cut_after = 0.0, None
     running_bucket.empty()
+
+
+@pytest.fixture
+def world(tmp_path, new_database_url):
+    url = new_database_url()
+    world = open_world(tmp_path, url)
+    world.database_url = url
+    yield world
+    world.database.close()

@@ -5,14 +5,6 @@ import pytest
 from regrade.core.errors import ConfigurationError
 from regrade.store.blobs import DiskBlobs
 from regrade.store.marker import KEY, BlobMarker
-from worlds import open_world
-
-
-@pytest.fixture
-def world(tmp_path):
-    world = open_world(tmp_path)
-    yield world
-    world.database.close()
 
 
 def marker(world, blobs=None):

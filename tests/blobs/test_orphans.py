@@ -12,16 +12,9 @@ from regrade.store.blob_owners import SqlBlobOwners
 from regrade.store.bucket import BucketBlobs
 from regrade.store.runs import SqlRuns
 from regrade.workflows.orphans import OrphanSweep
-from worlds import add_file, open_world
+from worlds import add_file
 
 DAY = 86_400
-
-
-@pytest.fixture
-def world(tmp_path):
-    world = open_world(tmp_path)
-    yield world
-    world.database.close()
 
 
 def put(world, *keys):
@@ -51,7 +44,7 @@ def test_what_a_process_leaves_that_is_killed_between_blob_and_record_goes_after
         import os, pathlib, signal, sys
         from worlds import add_file, open_world
         from regrade.store.runs import SqlRuns
-        world = open_world(pathlib.Path(sys.argv[1]))
+        world = open_world(pathlib.Path(sys.argv[1]), sys.argv[3])
         world.clock.time += 1  # or its ids would be those of the test's own world
 
         def die(*_):
@@ -88,7 +81,7 @@ def test_what_a_process_leaves_that_is_killed_between_blob_and_record_goes_after
     """
     kept = add_file(world)
     died = subprocess.run(
-        [sys.executable, "-c", program, world.root, moment],
+        [sys.executable, "-c", program, world.root, moment, world.database_url],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stderr=subprocess.PIPE,
     )

@@ -1,5 +1,6 @@
 """Whole servers on a bucket or on a shared folder, and the marker that keeps strangers away."""
 
+import time
 import urllib.request
 
 import pytest
@@ -90,3 +91,20 @@ def test_a_bucket_that_cannot_be_reached_is_told_at_the_start(tmp_path, bucket):
     assert refused.returncode == 3
     assert "could not find marker" in refused.stderr
     assert "not-to-be-told" not in refused.stderr
+
+
+def test_a_run_waits_for_a_bucket_that_is_away_and_goes_on(tmp_path, bucket):
+    with (
+        serving(tmp_path / "data", "--blobs", bucket.url, env=bucket.variables) as server,
+        server.client() as client,
+    ):
+        file = upload(client, [row(index, right=True) for index in range(ROWS)])
+        eval_ = client.evals.create(name="e", data_source_config=CONFIG, testing_criteria=[EXACT])
+        bucket.wire.latency_s = 0.5  # so that the worker is still asking when the wire is cut
+        run = client.evals.runs.create(eval_.id, data_source=file_source(file))
+        bucket.wire.cut_after = 0
+        while not any("waits: The bucket s3://bucket/some/prefix could not" in line for line in server.errors):
+            assert client.evals.runs.retrieve(run.id, eval_id=eval_.id).status in ("queued", "in_progress")
+            time.sleep(0.05)
+        bucket.wire.latency_s, bucket.wire.cut_after = 0.0, None
+        assert wait(client, run).result_counts.passed == ROWS

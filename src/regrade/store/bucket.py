@@ -1,6 +1,7 @@
 """Large bytes as objects of a bucket (S3, Azure, Google), through obstore, which the extra `bucket` brings."""
 
 import io
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -227,5 +228,6 @@ def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _told(error: Exception) -> str:
-    """The first line of what obstore says, without the XML and the debugging text that follow."""
-    return str(error).partition("\n")[0].partition(": <?xml")[0][:_TOLD].rstrip(". ")
+    """The first line of what obstore says, without addresses, its own settings, and the XML that follows."""
+    line = re.split(r"\n|: <\?xml|, max_retries", str(error))[0]
+    return re.sub(r" https?://\S+", "", line)[:_TOLD].rstrip(". -")
