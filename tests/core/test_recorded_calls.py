@@ -85,6 +85,9 @@ def test_messages_that_end_with_the_assistants_are_a_call():
         ({"request": {"model": "m"}, "response": COMPLETION}, "what was asked"),
         ({"request": {"model": "m"}, "response": RESPONSE}, "what was asked"),
         ({**COMPLETION, "messages": MESSAGES, "metadata": {"k" * 65: "v"}}, "64 characters"),
+        ({**COMPLETION, "messages": MESSAGES, "id": "c" * 256}, "256 characters"),
+        ({**COMPLETION, "messages": MESSAGES, "created": 10**30}, "no Unix time"),
+        ({**COMPLETION, "messages": MESSAGES, "created": 1_700_000_000_000}, "no Unix time"),
     ],
 )
 def test_what_is_no_call_says_why(line, words):

@@ -13,6 +13,8 @@ from regrade.core.translation import chat_messages, responses_items
 from regrade.types.json import JsonObject, JsonValue
 
 _PREFIXES: dict[StoredKind, str] = {"chat": "chatcmpl-", "response": "resp_"}
+_MAX_ID = 255  # an index on PostgreSQL holds no more than some 2,700 bytes
+_END_OF_TIME = 253_402_300_800  # the year 10000: whoever means milliseconds is beyond it
 _SUCCESS = 200
 
 
@@ -45,15 +47,25 @@ def recorded_call(line: JsonValue) -> RecordedCall:
     identity = answer.get("id") or line.get("id")
     if not isinstance(identity, str):
         identity = _PREFIXES[kind] + hashlib.sha256(dumps([request, answer])).hexdigest()[:32]
+    if len(identity) > _MAX_ID:
+        raise RowError(f"Its id has {len(identity):,} characters, and an id can have at most {_MAX_ID}.")
     unsaid = ("metadata", "stream", "stream_options", "store")
     return RecordedCall(
         kind=kind,
         id=identity,
-        created_at=int(answered_at) if isinstance(answered_at, int | float) else None,
+        created_at=_seconds(answered_at),
         metadata=_metadata(line, request, answer),
         request={key: value for key, value in request.items() if key not in unsaid},
         answer={**{key: value for key, value in answer.items() if key != "metadata"}, "id": identity},
     )
+
+
+def _seconds(value: JsonValue) -> int | None:
+    if not isinstance(value, int | float):
+        return None
+    if not 0 <= value < _END_OF_TIME:
+        raise RowError("Its time of creation is no Unix time in seconds.")
+    return int(value)
 
 
 def _taken_apart(line: JsonObject) -> tuple[JsonObject, JsonObject]:

@@ -8,6 +8,9 @@ from regrade.types.json import JsonObject
 from regrade.types.lists import CursorList
 from regrade.types.wire import Answered, Metadata, Received
 
+# Unix time; beyond what JSON numbers hold exactly there is none, nor in 64 bits of a database.
+Seconds = Annotated[int, Field(ge=-(2**53), le=2**53)]
+
 
 class FileContentSource(Received):
     """Rows in the request itself."""
@@ -35,8 +38,8 @@ class StoredCompletionsSource(Received):
     type: Literal["stored_completions"]
     metadata: JsonObject | None = None
     model: str | None = None
-    created_after: int | None = None
-    created_before: int | None = None
+    created_after: Seconds | None = None
+    created_before: Seconds | None = None
     limit: int | None = None
 
 
@@ -47,8 +50,8 @@ class ResponsesSource(Received):
     metadata: JsonObject | None = None
     model: str | None = None
     instructions_search: str | None = None
-    created_after: int | None = None
-    created_before: int | None = None
+    created_after: Seconds | None = None
+    created_before: Seconds | None = None
     limit: int | None = None
     reasoning_effort: str | None = None
     temperature: float | None = None
