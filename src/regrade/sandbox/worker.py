@@ -180,8 +180,10 @@ class Worker:
             end = texts + error_bytes + printed_bytes
             if len(unread) < end:
                 break
-            error = bytes(unread[texts : texts + error_bytes]).decode("utf-8", "replace")
-            printed = bytes(unread[texts + error_bytes : end]).decode("utf-8", "replace")
+            error = printed = ""
+            if texts < end:
+                error = bytes(unread[texts : texts + error_bytes]).decode("utf-8", "replace")
+                printed = bytes(unread[texts + error_bytes : end]).decode("utf-8", "replace")
             if status not in (inside.GRADED, inside.FAILED) or not math.isfinite(value):
                 return True
             place = end
