@@ -35,8 +35,7 @@ def endpoints(document: TOMLDocument) -> EndpointTable:
 
 def save(document: TOMLDocument, path: Path) -> None:
     """Write the file in one step, so that a server that reads it meanwhile sees the old or the new one."""
-    endpoints(document)
-    read_base_models(document.unwrap(), folder=path.parent)
+    check(document, path)
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -50,8 +49,23 @@ def save(document: TOMLDocument, path: Path) -> None:
         raise
 
 
+def check(document: TOMLDocument, path: Path) -> None:
+    """Raise ConfigurationError where the document would not be a valid file at this path."""
+    endpoints(document)
+    read_base_models(document.unwrap(), folder=path.parent)
+
+
 def add_endpoint(document: TOMLDocument, entry: dict[str, Any]) -> None:
     """Append an [[endpoints]] table."""
+    _append(document, "endpoints", entry)
+
+
+def add_base_model(document: TOMLDocument, entry: dict[str, Any]) -> None:
+    """Append a [[base_models]] table."""
+    _append(document, "base_models", entry)
+
+
+def _append(document: TOMLDocument, tables: str, entry: dict[str, Any]) -> None:
     import tomlkit
 
     table = tomlkit.table()
@@ -59,9 +73,9 @@ def add_endpoint(document: TOMLDocument, entry: dict[str, Any]) -> None:
         table[key] = value
     if document.as_string().strip():
         table.trivia.indent = "\n"  # an empty line before it
-    if "endpoints" not in document:
-        document["endpoints"] = tomlkit.aot()
-    document["endpoints"].append(table)
+    if tables not in document:
+        document[tables] = tomlkit.aot()
+    document[tables].append(table)
 
 
 def remove_endpoint(document: TOMLDocument, name: str) -> bool:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from regrade import settings
 from regrade.cli.failures import CommandError, ExitCode
-from regrade.cli.options import Config
+from regrade.cli.options import Config, DataDir
 
 if TYPE_CHECKING:
     from regrade.core.endpoints import Endpoint
     from regrade.inference.probe import Finding
     from regrade.inference.registry import Registry
 
-app = typer.Typer(help="Add, list, test and remove the endpoints of models.", no_args_is_help=True)
+app = typer.Typer(
+    help="Add, list, test and remove the endpoints of models; make models to try out.", no_args_is_help=True
+)
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _APIS = ("chat", "responses", "embeddings")
 
 
@@ -136,6 +142,55 @@ def remove(
         raise CommandError(f"There is no endpoint {name} in {path}.", try_next="regrade models list")
     config_file.save(document, path)
     typer.echo(f"The endpoint {name} is no longer in {path}.")
+
+
+@app.command("create-tiny")
+def create_tiny(
+    name: Annotated[str, typer.Argument(help="What to call the model.")],
+    layers: Annotated[int, typer.Option("--layers", min=1, max=64, help="Layers.")] = 4,
+    width: Annotated[int, typer.Option("--width", min=32, max=4096, help="Width of a layer; 32 a head.")] = 192,
+    seed: Annotated[int, typer.Option("--seed", help="Its random weights follow from this.")] = 0,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option("--text", help="File whose words its tokenizer learns; may be repeated."),
+    ] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Make a small random model that can be fine-tuned in seconds; its answers mean nothing before that."""
+    from regrade.cli import config_file
+
+    if not _NAME.fullmatch(name):
+        raise CommandError(f"A model cannot be called {name!r}. Take letters, digits, dots, dashes, underscores.")
+    folder = settings.load({"data_dir": data_dir, "config": config}).data_dir / "models" / name
+    path = settings.config_file(config)
+    document = config_file.load(path)
+    config_file.add_base_model(document, {"name": name, "path": str(folder)})
+    config_file.check(document, path)
+    if folder.exists():
+        raise CommandError(f"There is a folder {folder} already.", try_next="another NAME")
+    try:
+        from regrade.training.tiny import create_tiny as create
+
+        parameters = create(folder, texts=_texts(text), layers=layers, width=width, seed=seed)
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"Models are made with packages that are not here yet ({error.name} is missing).",
+            try_next="pip install 'regrade[train]'",
+        ) from error
+    config_file.save(document, path)
+    typer.echo(f"The model {name} with {parameters:,} parameters is in {folder}, and named in {path}.")
+
+
+def _texts(paths: list[Path] | None) -> Iterator[str]:
+    from regrade.cli.demo import EXAMPLE
+
+    for path in paths or [EXAMPLE.with_suffix(".jsonl")]:
+        try:
+            with path.open(encoding="utf-8") as lines:
+                yield from lines
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{path} cannot be read as text: {error}.") from error
 
 
 def _registry(config: Config) -> Registry:

@@ -20,7 +20,9 @@ def create_tiny(folder: Path, *, texts: Iterable[str], layers: int, width: int, 
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tokenizer = _tokenizer(texts)
     heads = max(width // _HEAD, 1)
     config = LlamaConfig(
@@ -56,7 +58,9 @@ def _tokenizer(texts: Iterable[str]):  # type: ignore[no-untyped-def]  # noqa: A
     learned.decoder = decoders.ByteLevel()
     special = [_PAD, "<|im_start|>", _END_OF_TURN]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=_VOCABULARY, special_tokens=special, initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     learned.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=learned, eos_token=_END_OF_TURN, pad_token=_PAD, model_max_length=MAX_LENGTH
