@@ -71,7 +71,8 @@ class Encoder:
         """A prompt with the preferred and the other answer. Raises RowError where the prompt leaves no room."""
         prompt = self.render(row["messages"], row.get("tools"), ask=True)
         texts = [
-            self.render(row["messages"] + row[key], row.get("tools")) for key in ("preferred", "non_preferred")
+            self._to_the_end(self.render(row["messages"] + row[key], row.get("tools")))
+            for key in ("preferred", "non_preferred")
         ]
         start = min(_common(prompt, text) for text in texts)
         shared = self._ids(texts[0][:start])
@@ -145,10 +146,12 @@ class Encoder:
             return None
         if not text.startswith(through):
             return None
-        # What templates put after the end of a turn, such as a newline, is not said by the model.
-        trimmed = through.rstrip()
-        stop = len(trimmed) if trimmed.endswith(self._ends) else len(through)
-        return Span(_common(before, text), stop)
+        return Span(_common(before, text), len(self._to_the_end(through)))
+
+    def _to_the_end(self, text: str) -> str:
+        """Without what templates put after the end of a turn, such as a newline, which the model never says."""
+        trimmed = text.rstrip()
+        return trimmed if trimmed.endswith(self._ends) else text
 
     def _completion(self, prompt: str, completion: str) -> Encoded:
         text = prompt + completion
