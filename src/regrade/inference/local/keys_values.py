@@ -79,11 +79,11 @@ class KeysValues:
         return self.columns.rows_room * self.columns.room * self.bytes_per_cell
 
     def bytes_with(self, widths: list[int]) -> int:
-        """What the buffers would take with further rows of these lengths, a step later."""
-        at = self.columns
-        rows = max(at.rows_room, _rounded_rows(at.rows + len(widths)))
-        room = max(at.room, _rounded(max([at.width, *widths]) + 1))
-        return rows * room * self.bytes_per_cell
+        """What the buffers would take with further rows of these lengths, and room for a step."""
+        rows, width = self.columns.rows + len(widths), max([self.columns.width, *widths])
+        if not self._too_small(rows, width):
+            return self.bytes
+        return _rounded_rows(rows) * _rounded(width) * self.bytes_per_cell
 
     def join(self, layers: list[Any], widths: list[int]) -> None:
         """Take in rows that a model has just read into `layers`, where every row ends at the last column."""
@@ -91,7 +91,7 @@ class KeysValues:
         if not self.cache.layers:
             self.cache.layers = [_Layer(at) for _ in layers]
         rows, width = at.rows + len(widths), max(at.width, *widths)
-        if rows > at.rows_room or width > at.end or at.end >= at.room:
+        if self._too_small(rows, width):
             self._make_room(layers, rows, width)
         for mine, new in zip(self.cache.layers, layers, strict=True):
             read = new.keys.shape[2]
@@ -109,7 +109,7 @@ class KeysValues:
 
     def make_room_for_step(self) -> None:
         """See to it that the next column can be written."""
-        if self.columns.end >= self.columns.room:
+        if self._too_small(self.columns.rows, self.columns.width):
             self._make_room(self.cache.layers, self.columns.rows, self.columns.width)
 
     def leave(self, index: int) -> None:
@@ -134,6 +134,11 @@ class KeysValues:
         begins = torch.tensor([width - each for each in self._widths])
         return torch.arange(width + 1) >= begins[:, None]
 
+    def _too_small(self, rows: int, width: int) -> bool:
+        """Whether so many rows of at most this length do not fit as the buffers are, with a column to write."""
+        at = self.columns
+        return rows > at.rows_room or width > at.end or at.end >= at.room
+
     def _forget_all(self) -> None:
         for layer in self.cache.layers:
             layer.keys = layer.values = None
@@ -144,8 +149,7 @@ class KeysValues:
     def _make_room(self, like: list[Any], rows: int, width: int) -> None:
         """Move what is in use into buffers for at least so many rows, and columns after `width` of them."""
         at = self.columns
-        rows_room = max(at.rows_room, _rounded_rows(rows))
-        room = _rounded(width + 1)
+        rows_room, room = _rounded_rows(rows), _rounded(width)
         for layer, shape in zip(self.cache.layers, like, strict=True):
             for name in ("keys", "values"):
                 old, model = getattr(layer, name), getattr(shape, name)
@@ -161,7 +165,7 @@ class KeysValues:
 
 def _rounded(width: int) -> int:
     """A number of columns with room for growth, so that buffers move seldom."""
-    return -(-(width + width // 4) // _COLUMNS_AT_ONCE) * _COLUMNS_AT_ONCE
+    return -(-(width + 1 + width // 4) // _COLUMNS_AT_ONCE) * _COLUMNS_AT_ONCE
 
 
 def _rounded_rows(rows: int) -> int:
