@@ -1,105 +1,150 @@
-"""Which models an engine has in memory."""
+"""Which models are in memory."""
 
+import asyncio
 import shutil
-import time
 
 import pytest
 
-from inference.local.conftest import MIB, Place, chat, said
-from regrade.core.errors import ModelError
+from regrade.core.errors import InvalidError
+from regrade.core.local_models import Weights
+from regrade.inference.local.shelf import Shelf
 from tiny_models import make_tiny
 
-ROOM = 4 * MIB  # three quarters of it are for models: there is room for two of three
-
-
-def loaded(place):
-    return sorted(model["weights"]["path"].rsplit("/", 1)[-1] for model in place.status()["models"])
-
-
-def eventually(read, wanted):
-    for _ in range(400):
-        if (found := read()) == wanted:
-            return found
-        time.sleep(0.05)
-    return read()
+NAMES = ("a", "b", "c")
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Three models of about a mebibyte, and one of more than there is room for."""
+    """Folders of three models of one size, and of one that is larger than two of them."""
     folder = tmp_path_factory.mktemp("models")
-    for seed, name in enumerate("abc"):
-        make_tiny(folder / name, seed=seed, width=128)
-    make_tiny(folder / "huge", width=512)
-    return folder
+    for seed, name in enumerate(NAMES):
+        make_tiny(folder / name, seed=seed)
+    make_tiny(folder / "huge", width=256)
+    return {name: Weights(path=str(folder / name)) for name in (*NAMES, "huge")}
 
 
-@pytest.fixture
-def full(tmp_path, models):
-    place = Place(tmp_path)
-    place.name(**{name: models / name for name in ("a", "b", "c", "huge")})
-    with place.engine(memory=ROOM):
-        yield place
+def on_shelf(story, *, room=2.5, size):
+    """Tell a story of a shelf on which there is room for so many models of a size."""
+
+    async def told():
+        return await story(Shelf(memory=int(room * size), for_texts=1 << 28))
+
+    return asyncio.run(told())
 
 
-def test_the_model_that_was_asked_longest_ago_makes_room(full):
-    size = None
-    for name in ("a", "b", "a"):
-        full.ask(chat(model=name))
-        size = size or full.status()["models"][0]["bytes"]
-    assert 2 * size <= ROOM * 3 // 4 < 3 * size
-    assert loaded(full) == ["a", "b"]
-    full.ask(chat(model="c"))
-    assert loaded(full) == ["a", "c"]
+@pytest.fixture(scope="module")
+def size(models):
+    async def measured(shelf):
+        async with shelf.model("a", models["a"]) as model:
+            return model.size
+
+    return on_shelf(measured, size=1 << 28)
 
 
-def test_models_that_do_not_fit_together_take_turns(full):
-    calls = [chat(f"Hello {n}", model="abc"[n % 3], seed=n) for n in range(30)]
-    answers = full.ask(*calls)
-    assert [answer.model for answer in answers] == [call.model for call in calls]
-    assert len(loaded(full)) == 2
+def loaded(shelf):
+    return sorted(model["weights"]["path"].rsplit("/", 1)[-1] for model in shelf.status())
 
 
-def test_a_model_that_is_too_large_is_refused(full):
-    with pytest.raises(ModelError, match="local_models_memory") as caught:
-        full.ask(chat(model="huge"))
-    assert (caught.value.status, caught.value.code) == (400, "model_too_large")
+async def used(shelf, models, name, steps=0):
+    async with shelf.model(name, models[name]) as model:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        assert model.weights == models[name]
 
 
-def test_an_unused_model_is_put_away_while_another_is_asked(tmp_path, models):
-    place = Place(tmp_path)
-    place.name(a=models / "a", b=models / "b")
-    with place.engine(idle_s=2.0):
-        place.ask(chat(model="a"), chat(model="b"))
+def test_the_model_that_was_used_longest_ago_makes_room(models, size):
+    async def story(shelf):
+        for name in ("a", "b", "a"):
+            await used(shelf, models, name)
+        assert loaded(shelf) == ["a", "b"]
+        await used(shelf, models, "c")
+        assert loaded(shelf) == ["a", "c"]
 
-        def left():
-            place.ask(chat(model="b"))
-            return loaded(place)
-
-        assert eventually(left, ["b"]) == ["b"]
+    on_shelf(story, size=size)
 
 
-def test_new_files_are_a_new_model(tmp_path, tiny):
-    place = Place(tmp_path)
-    place.name(mine=tmp_path / "mine")
-    shutil.copytree(tiny, tmp_path / "mine")
-    with place.engine():
-        before = said(place.ask(chat(model="mine", temperature=0))[0])
-        shutil.rmtree(tmp_path / "mine")
-        assert eventually(lambda: loaded(place), []) == []
-        make_tiny(tmp_path / "mine", seed=5)
-        assert said(place.ask(chat(model="mine", temperature=0))[0]) != before
+def test_models_that_do_not_fit_together_take_turns_and_nobody_starves(models, size):
+    async def story(shelf):
+        await asyncio.gather(*(used(shelf, models, NAMES[n % 3], steps=n) for n in range(30)))
+        assert len(loaded(shelf)) == 2
+
+    on_shelf(story, size=size)
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path):
-    place = Place(tmp_path)
-    place.name(empty=tmp_path, broken=tmp_path / "broken")
+def test_a_model_in_use_stays_until_it_is_given_back(models, size):
+    async def story(shelf):
+        async with shelf.model("a", models["a"]):
+            other = asyncio.create_task(used(shelf, models, "b"))
+            again = asyncio.create_task(used(shelf, models, "a"))
+            await asyncio.sleep(0.3)
+            assert not other.done()
+            assert not again.done()  # else one model could keep another away for ever
+        await asyncio.gather(other, again)
+
+    on_shelf(story, room=1.5, size=size)
+
+
+def test_who_waits_no_more_keeps_nothing(models, size):
+    async def story(shelf):
+        waiting = asyncio.create_task(used(shelf, models, "a", steps=10**9))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await used(shelf, models, "b")
+        assert all(model["users"] == 0 for model in shelf.status())
+
+    on_shelf(story, size=size)
+
+
+def test_a_model_that_is_too_large_is_refused(models, size):
+    async def story(shelf):
+        with pytest.raises(InvalidError, match="local_models_memory") as caught:
+            await used(shelf, models, "huge")
+        assert caught.value.code == "model_too_large"
+
+    on_shelf(story, size=size)
+
+
+def test_what_nobody_uses_is_put_away(models, size):
+    async def story(shelf):
+        await used(shelf, models, "a")
+        async with shelf.model("b", models["b"]):
+            shelf.sweep(unused_s=0.0)
+            assert loaded(shelf) == ["b"]
+
+    on_shelf(story, size=size)
+
+
+def test_files_that_change_or_go_are_noticed(models, size, tmp_path):
+    folder = tmp_path / "mine"
+    mine = {"mine": Weights(path=str(folder))}
+
+    async def story(shelf):
+        shutil.copytree(models["a"].path, folder)
+        await used(shelf, mine, "mine")
+        shelf.sweep(unused_s=60.0)
+        assert loaded(shelf) == ["mine"]
+        (folder / "config.json").touch()
+        shelf.sweep(unused_s=60.0)
+        assert loaded(shelf) == []
+        await used(shelf, mine, "mine")
+        shutil.rmtree(folder)
+        shelf.sweep(unused_s=60.0)
+        assert loaded(shelf) == []
+
+    on_shelf(story, size=size)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path, size):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text('{"model_type": "nothing we know"}')
-    with place.engine():
-        with pytest.raises(ModelError, match="there is no config.json") as caught:
-            place.ask(chat(model="empty"))
-        assert caught.value.status == 400
-        with pytest.raises(ModelError, match="cannot be run by the built-in engine") as caught:
-            place.ask(chat(model="broken"))
+    folders = {"empty": Weights(path=str(tmp_path)), "broken": Weights(path=str(tmp_path / "broken"))}
+
+    async def story(shelf):
+        with pytest.raises(InvalidError, match="there is no config.json") as caught:
+            await used(shelf, folders, "empty")
+        assert caught.value.code == "model_not_found"
+        with pytest.raises(InvalidError, match="cannot be run by the built-in engine") as caught:
+            await used(shelf, folders, "broken")
         assert caught.value.code == "model_not_loadable"
+
+    on_shelf(story, size=size)

@@ -1,5 +1,6 @@
 """Models that were trained here: folders of their own, and LoRA adapters on a base."""
 
+import asyncio
 import time
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from inference.local.conftest import chat, said
+from inference.local.conftest import Place, chat, said
 from regrade.core.errors import ModelError
 from tiny_models import make_tiny
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft asks for it
 
 TUNED = "ft:tiny:default::abcdefgh"
 
@@ -24,10 +27,17 @@ def adapter(tiny, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny):
+    place = Place(tmp_path_factory.mktemp("place"))
+    place.name(tiny=tiny)
+    with place.engine():
+        yield place
+
+
 def test_a_tuned_model_answers_under_its_name(place, tmp_path):
     place.tuned.put(TUNED, make_tiny(tmp_path / "tuned", seed=9))
-    with place.engine():
-        base, tuned = place.ask(chat(temperature=0), chat(model=TUNED, temperature=0))
+    base, tuned = place.ask(chat(temperature=0), chat(model=TUNED, temperature=0))
     assert tuned.model == TUNED
     assert said(tuned) != said(base)
 
@@ -41,14 +51,13 @@ def test_an_adapter_answers_as_its_weights_say(place, tiny, adapter):
     )
     with torch.inference_mode():
         written = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-    with place.engine():
-        base, tuned = place.ask(chat(temperature=0, max_tokens=12), chat(model=TUNED, temperature=0, max_tokens=12))
+    base, tuned = place.ask(chat(temperature=0, max_tokens=12), chat(model=TUNED, temperature=0, max_tokens=12))
     assert said(tuned) == tokenizer.decode(written, skip_special_tokens=True)
     assert said(tuned) != said(base)
 
 
 def test_a_tuned_model_that_comes_and_goes_is_known_soon(place, tiny):
-    import asyncio
+    place.tuned.models.clear()
 
     async def lived():
         async with place.models() as models:
@@ -67,5 +76,4 @@ def test_a_tuned_model_that_comes_and_goes_is_known_soon(place, tiny):
                 await asyncio.sleep(0.1)
             return None
 
-    with place.engine():
-        assert asyncio.run(lived()).status == 404
+    assert asyncio.run(lived()).status == 404
