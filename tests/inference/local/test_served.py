@@ -56,7 +56,7 @@ def test_a_run_asks_it_and_is_judged_by_it(client):
     first, second = (
         wait(client, client.evals.runs.create(eval_.id, data_source=source), 90) for _ in range(2)
     )
-    assert first.status == second.status == "completed"
+    assert (first.status, first.error) == (second.status, second.error) == ("completed", None)
     assert first.result_counts.errored == 0
     outputs = [
         [item.sample.output[0].content for item in client.evals.runs.output_items.list(run.id, eval_id=eval_.id)]

@@ -113,7 +113,8 @@ class _Answer:
         self._loop = asyncio.get_running_loop()
         self._news: asyncio.Queue[_News] = asyncio.Queue()
         prompt = _tokens(ask, model)
-        limit = _limit(ask, model, len(prompt))
+        # A limit is an upper bound: judges ask for more than small models have room for.
+        limit = min(ask.max_tokens or model.context, model.context - len(prompt))
         self.rows = [self._row(prompt, limit, f"{seed} {index}", index) for index in range(ask.choices)]
 
     def _row(self, prompt: list[int], limit: int, seed: str, index: int) -> Row:
@@ -183,19 +184,6 @@ def _tokens(ask: Ask, model: Model) -> list[int]:
             code="context_length_exceeded",
         )
     return tokens
-
-
-def _limit(ask: Ask, model: Model, read: int) -> int:
-    room = model.context - read
-    if ask.max_tokens is not None and ask.max_tokens > room:
-        raise InvalidError(
-            f"This model's maximum context length is {model.context} tokens. However, you requested "
-            f"{read + ask.max_tokens} tokens ({read} in the messages, {ask.max_tokens} in the completion). Please "
-            "reduce the length of the messages or completion.",
-            param="messages",
-            code="context_length_exceeded",
-        )
-    return ask.max_tokens or room
 
 
 def _matcher(ask: Ask, model: Model) -> Matcher | None:
