@@ -68,7 +68,9 @@ class Place:
 
     def name(self, **folders):
         """Base models by name."""
-        entries = ("\n".join(["[[base_models]]", f'name = "{name}"', f'path = "{path}"']) for name, path in folders.items())
+        entries = (
+            "\n".join(["[[base_models]]", f'name = "{name}"', f'path = "{path}"']) for name, path in folders.items()
+        )
         self.config.write_text("\n".join(entries))
 
     @contextmanager

@@ -52,7 +52,10 @@ def chunks_of(running, call):
 
 def text_of(chunks, index=0):
     return "".join(
-        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"] if choice["index"] == index
+        choice["delta"].get("content") or ""
+        for chunk in chunks
+        for choice in chunk["choices"]
+        if choice["index"] == index
     )
 
 
@@ -176,7 +179,9 @@ def test_json_objects_are_objects(running):
 
 def test_a_schema_that_cannot_be_enforced_is_refused(running):
     schema = {"type": "object", "properties": {"a": {"$ref": "https://example.com/elsewhere.json"}}}
-    error = refused(running, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    error = refused(
+        running, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    )
     assert (error.status, error.code, error.param) == (400, "invalid_json_schema", "response_format")
 
 
@@ -201,7 +206,9 @@ def test_conversations_with_tools_are_read(running):
     ]
     short = ask(running, talk[:2]).body["usage"]["prompt_tokens"]
     assert ask(running, talk, tools=[SAY]).body["usage"]["prompt_tokens"] > short
-    assert ask(running, talk, tools=[SAY], tool_choice="none").body["choices"][0]["message"].get("tool_calls") is None
+    assert (
+        ask(running, talk, tools=[SAY], tool_choice="none").body["choices"][0]["message"].get("tool_calls") is None
+    )
 
 
 # -- what it refuses ----------------------------------------------------------------------------------------

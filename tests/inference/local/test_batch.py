@@ -27,7 +27,9 @@ def llama(tiny):
 def windowed(llama):
     """A model that attends to the last eight tokens alone."""
     torch.manual_seed(1)
-    shape = {key: value for key, value in llama.config.to_dict().items() if key not in ("architectures", "model_type")}
+    shape = {
+        key: value for key, value in llama.config.to_dict().items() if key not in ("architectures", "model_type")
+    }
     return MistralForCausalLM(MistralConfig(**{**shape, "sliding_window": 8})).eval()
 
 

@@ -21,7 +21,9 @@ JUDGE = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, tiny):
     folder = tmp_path_factory.mktemp("served")
-    (folder / "regrade.toml").write_text(f'local_models_threads = 1\n[[base_models]]\nname = "tiny"\npath = "{tiny}"\n')
+    (folder / "regrade.toml").write_text(
+        f'local_models_threads = 1\n[[base_models]]\nname = "tiny"\npath = "{tiny}"\n'
+    )
     with serving(folder / "data") as running:
         yield running
 
@@ -53,11 +55,12 @@ def test_a_run_asks_it_and_is_judged_by_it(client):
         "input_messages": {"type": "template", "template": [{"role": "user", "content": "{{item.text}}"}]},
         "sampling_params": {"max_completion_tokens": 12, "seed": 7},
     }
-    first, second = (
-        wait(client, client.evals.runs.create(eval_.id, data_source=source), 90) for _ in range(2)
-    )
+    first, second = (wait(client, client.evals.runs.create(eval_.id, data_source=source), 90) for _ in range(2))
     assert (first.status, first.error) == (second.status, second.error) == ("completed", None)
-    assert first.result_counts.errored == 0
+    # A random model's reasons may go on until its context is full; where they end, there is a label.
+    assert first.result_counts.passed > 0
+    assert first.result_counts.failed > 0
+    assert first.result_counts.to_dict() == second.result_counts.to_dict()
     outputs = [
         [item.sample.output[0].content for item in client.evals.runs.output_items.list(run.id, eval_id=eval_.id)]
         for run in (first, second)
