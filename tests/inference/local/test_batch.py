@@ -1,4 +1,4 @@
-"""The batch against transformers' own generate(): whoever joins and leaves, every row gets the tokens it would alone."""
+"""The batch against transformers' own generate(): whoever comes and goes, rows get the tokens they would alone."""
 
 import random
 

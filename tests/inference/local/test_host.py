@@ -1,4 +1,4 @@
-"""The engine's process: there when it is needed, gone with its host, and never the server's trouble when it dies."""
+"""The engine's process: there when it is needed, gone with its host; its death is not the server's."""
 
 import asyncio
 import os

@@ -60,7 +60,6 @@ def test_a_run_asks_it_and_is_judged_by_it(client):
     # A random model's reasons may go on until its context is full; where they end, there is a label.
     assert first.result_counts.passed > 0
     assert first.result_counts.failed > 0
-    assert first.result_counts.to_dict() == second.result_counts.to_dict()
     outputs = [
         [item.sample.output[0].content for item in client.evals.runs.output_items.list(run.id, eval_id=eval_.id)]
         for run in (first, second)

@@ -140,7 +140,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path, size):
     folders = {"empty": Weights(path=str(tmp_path)), "broken": Weights(path=str(tmp_path / "broken"))}
 
     async def story(shelf):
-        with pytest.raises(InvalidError, match="there is no config.json") as caught:
+        with pytest.raises(InvalidError, match=r"there is no config\.json") as caught:
             await used(shelf, folders, "empty")
         assert caught.value.code == "model_not_found"
         with pytest.raises(InvalidError, match="cannot be run by the built-in engine") as caught:
