@@ -12,6 +12,8 @@ RunStatus = Literal["queued", "in_progress", "completed", "failed", "canceled"]
 
 StoredKind = Literal["chat", "response"]
 
+JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
+
 T = TypeVar("T")
 
 
@@ -203,6 +205,108 @@ class StoredObject:
     """JSON, without metadata."""
     upstream_id: str | None = None
     """By which name the endpoint knows a response that it runs in the background."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuningJob:
+    """A fine-tuning job, and how far it is."""
+
+    number: int = 0
+    """The store's own small key of the job; 0 until stored."""
+    id: str
+    project: str
+    status: JobStatus
+    model: str
+    """As asked for."""
+    base: str
+    """The name among the operator's base models that it goes back to, also where `model` was tuned itself."""
+    created_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    training_file: str
+    validation_file: str | None
+    training_blob: str
+    validation_blob: str | None
+    suffix: str | None
+    seed: int
+    azure: bool
+    """Whether the tuned model is to be named as on Azure."""
+    method: JsonObject
+    """As answered; `auto` becomes a number once the files are known."""
+    integrations: list[JsonObject]
+    metadata: JsonObject | None
+    extra: JsonObject = field(default_factory=dict)
+    """Fields of the create that nobody here knows; answered as they came."""
+    error: JsonObject | None = None
+    fine_tuned_model: str | None = None
+    trained_tokens: int | None = None
+    estimated_finish: int | None = None
+    result_file: str | None = None
+    eval_id: str | None = None
+    pausing: bool = False
+    """Whether somebody wants it paused; the trainer saves first."""
+    round: int = 1
+    """How often it was set to work: once, and once more with each resume."""
+    epoch: int = 0
+    """Grows with every claim and every end; who writes names it, so that a former owner is refused."""
+    token_hash: str | None = None
+    """SHA-256 of the token with which its trainer asks for rewards."""
+    trainer: JsonObject | None = None
+    """The process that trains it, for whoever takes the job up; None where there is none."""
+    progress: JsonObject = field(default_factory=dict)
+    """What the workflow has read and done by now; see workflows/fine_tuning_job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEvent:
+    """A line in a job's story, or one step's metrics."""
+
+    id: str
+    created_at: int
+    level: Literal["info", "warn", "error"] = "info"
+    message: str
+    type: Literal["message", "metrics"] = "message"
+    data: JsonObject = field(default_factory=dict)
+    key: str | None = None
+    """Events of a job with the same key are one event, told again: the later words replace the earlier."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCheckpoint:
+    """A step of a job whose weights are a model of their own."""
+
+    id: str
+    job_id: str
+    step: int
+    name: str
+    created_at: int
+    metrics: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTunedModel:
+    """A model that was made here: the result of a job, or one of its checkpoints."""
+
+    name: str
+    project: str
+    job_id: str
+    step: int | None
+    """Of a checkpoint."""
+    base: str
+    """The operator's base model that it goes back to."""
+    folder: str
+    """Relative to the folder of all jobs."""
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointPermission:
+    """Another project may use a tuned model or checkpoint."""
+
+    id: str
+    model: str
+    project_id: str
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

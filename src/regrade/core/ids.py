@@ -17,6 +17,10 @@ PREFIXES = {
     "request": "req_",
     "chat": "chatcmpl-",
     "response": "resp_",
+    "job": "ftjob-",
+    "event": "ftevent-",
+    "checkpoint": "ftckpt_",
+    "permission": "cp_",
 }
 
 

@@ -213,6 +213,118 @@ stored_object_bodies = sa.Table(
     sa.Column("answer", sa.LargeBinary, nullable=False),
 )
 
+fine_tuning_jobs = sa.Table(
+    "fine_tuning_jobs",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("base", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger),
+    sa.Column("finished_at", sa.BigInteger),
+    sa.Column("training_file", sa.Text, nullable=False),
+    sa.Column("validation_file", sa.Text),
+    sa.Column("training_blob", sa.Text, nullable=False),
+    sa.Column("validation_blob", sa.Text),
+    sa.Column("suffix", sa.Text),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("azure", sa.Boolean, nullable=False),
+    sa.Column("fine_tuned_model", sa.Text),
+    sa.Column("trained_tokens", sa.BigInteger),
+    sa.Column("estimated_finish", sa.BigInteger),
+    sa.Column("result_file", sa.Text),
+    sa.Column("eval_id", sa.Text),
+    sa.Column("pausing", sa.Boolean, nullable=False),
+    sa.Column("round", sa.Integer, nullable=False),
+    # Grows with every claim and every end; a write that names an older one is refused.
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("token_hash", sa.Text),
+    # JSON texts; of trainer null where no process is left.
+    sa.Column("method", sa.LargeBinary, nullable=False),
+    sa.Column("integrations", sa.LargeBinary, nullable=False),
+    sa.Column("metadata", sa.LargeBinary),
+    sa.Column("extra", sa.LargeBinary),
+    sa.Column("error", sa.LargeBinary),
+    sa.Column("trainer", sa.LargeBinary),
+    sa.Column("progress", sa.LargeBinary, nullable=False),
+    sa.Index("fine_tuning_jobs_by_creation", "project", "id"),
+    sa.Index("fine_tuning_jobs_by_status", "status", "id"),
+    sqlite_autoincrement=True,
+)
+
+# The pairs of the column `metadata` once more, for filters.
+fine_tuning_job_metadata = sa.Table(
+    "fine_tuning_job_metadata",
+    metadata,
+    sa.Column("job_number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Index("fine_tuning_job_metadata_by_pair", "key", "value", "job_number"),
+    sqlite_with_rowid=False,
+)
+
+fine_tuning_events = sa.Table(
+    "fine_tuning_events",
+    metadata,
+    sa.Column("number", BigKey, primary_key=True, autoincrement=True),
+    sa.Column("job_number", sa.Integer, nullable=False),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    # Names what may be told again, such as a step's metrics; null for what is told once.
+    sa.Column("key", sa.Text),
+    sa.Index("fine_tuning_events_of_job", "job_number", "number"),
+    sa.Index("fine_tuning_events_by_key", "job_number", "key", unique=True),
+)
+
+fine_tuning_checkpoints = sa.Table(
+    "fine_tuning_checkpoints",
+    metadata,
+    sa.Column("job_number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("metrics", sa.LargeBinary, nullable=False),
+    # A checkpoint that is no longer kept, or was deleted, stays for cursors that name it.
+    sa.Column("deleted_at", sa.BigInteger),
+    sqlite_with_rowid=False,
+)
+
+fine_tuned_models = sa.Table(
+    "fine_tuned_models",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("job_id", sa.Text, nullable=False),
+    sa.Column("step", sa.Integer),
+    sa.Column("base", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+    # Set once the folder is gone, too.
+    sa.Column("swept_at", sa.BigInteger),
+    sqlite_with_rowid=False,
+)
+
+checkpoint_permissions = sa.Table(
+    "checkpoint_permissions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("project_id", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.Index("checkpoint_permissions_of_model", "model", "project_id"),
+    sqlite_with_rowid=False,
+)
+
 keys = sa.Table(
     "keys",
     metadata,

@@ -1,0 +1,194 @@
+"""Fine-tuning: what is kept of jobs and of the models that they make, and the processes that train."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from regrade.core.entities import (
+    CheckpointPermission,
+    Creation,
+    File,
+    FineTunedModel,
+    FineTuningJob,
+    JobCheckpoint,
+    JobEvent,
+    Page,
+    PageRequest,
+)
+from regrade.core.local_models import BaseModel
+from regrade.core.training_job import Event, Spec
+from regrade.types.json import JsonObject
+
+
+class FineTuningStore(Protocol):
+    """Fine-tuning jobs with their events and checkpoints."""
+
+    def add(self, job: FineTuningJob, events: Sequence[JobEvent], creation: Creation | None) -> None: ...
+
+    def get(self, project: str, job_id: str) -> FineTuningJob | None: ...
+
+    def find(self, job_id: str) -> FineTuningJob | None:
+        """For workflows and trainers, which know no project."""
+        ...
+
+    def page(self, project: str, page: PageRequest, metadata: JsonObject | None) -> Page[FineTuningJob]:
+        """Newest first. `metadata` are pairs that must be there; `{}` takes jobs without any, None takes all.
+
+        Raises InvalidError (param `after`) where the cursor was never a job of this project.
+        """
+        ...
+
+    def unfinished(self) -> list[FineTuningJob]:
+        """Every job that a workflow is to bring further, oldest first; paused ones wait for somebody."""
+        ...
+
+    def claim(self, job_id: str) -> FineTuningJob | None:
+        """Become the only one who may `save` the job; None where there is nothing to bring further."""
+        ...
+
+    def save(
+        self,
+        job: FineTuningJob,
+        *,
+        events: Sequence[JobEvent] = (),
+        checkpoints: Sequence[JobCheckpoint] = (),
+        removed: Sequence[int] = (),
+        models: Sequence[FineTunedModel] = (),
+        file: File | None = None,
+        now: int,
+    ) -> bool:
+        """Commit how far the job is, together with all that came of it.
+
+        `removed` are steps whose checkpoints are gone. False, and nothing written, where the claim is lost.
+        """
+        ...
+
+    def ask_to_pause(self, job: FineTuningJob, event: JobEvent) -> bool:
+        """Tell whoever trains the job to save and stop; False where it is not running."""
+        ...
+
+    def resume(self, job: FineTuningJob, event: JobEvent) -> bool:
+        """Queue a paused job again; False where it is not paused."""
+        ...
+
+    def cancel(self, job: FineTuningJob, event: JobEvent, *, now: int) -> bool:
+        """End the job, so that nobody can `save` it any more; False where it has ended already."""
+        ...
+
+    def events(self, job: FineTuningJob, page: PageRequest) -> Page[JobEvent]:
+        """Newest first. Raises InvalidError (param `after`) where the cursor is no event of the job."""
+        ...
+
+    def metrics(self, job: FineTuningJob) -> list[JsonObject]:
+        """The data of all metrics events, by step."""
+        ...
+
+    def checkpoints(self, job: FineTuningJob, page: PageRequest) -> Page[JobCheckpoint]:
+        """The highest step first. Raises InvalidError (param `after`) where the cursor is no checkpoint of the job."""
+        ...
+
+    def with_strays(self) -> list[FineTuningJob]:
+        """Jobs that have ended while their trainer perhaps has not."""
+        ...
+
+    def forget_trainer(self, job: FineTuningJob) -> None:
+        """Note that the trainer of an ended job is gone."""
+        ...
+
+
+class FineTunedModelStore(Protocol):
+    """Models that jobs made, and which other projects may use them."""
+
+    def get(self, name: str) -> FineTunedModel | None:
+        """The model, whosever it is; None where it was deleted."""
+        ...
+
+    def of_job(self, job_id: str) -> list[FineTunedModel]:
+        """All that is left of what a job made."""
+        ...
+
+    def visible(self, project: str) -> list[FineTunedModel]:
+        """Those of the project and those that are permitted to it, in the order of creation."""
+        ...
+
+    def may_use(self, project: str, model: FineTunedModel) -> bool: ...
+
+    def delete(self, name: str, *, now: int) -> bool:
+        """Let the model vanish; False where there is none. Its folder goes with `unswept`."""
+        ...
+
+    def unswept(self, *, limit: int) -> list[FineTunedModel]:
+        """Deleted models whose folders are still there."""
+        ...
+
+    def swept(self, name: str, *, now: int) -> None:
+        """Note that the folder is gone."""
+        ...
+
+    def permit(self, permissions: Sequence[CheckpointPermission]) -> list[CheckpointPermission]:
+        """Store those that are not there yet; for each given one, the one that counts now."""
+        ...
+
+    def permissions(
+        self, model: str, page: PageRequest, *, project_id: str | None
+    ) -> Page[CheckpointPermission]: ...
+
+    def forbid(self, model: str, permission_id: str, *, now: int) -> bool:
+        """Take a permission back; False where there is none."""
+        ...
+
+
+class BaseModels(Protocol):
+    """The operator's `[[base_models]]`, as they are now."""
+
+    def all(self) -> Sequence[BaseModel]: ...
+
+
+class Trainers(Protocol):
+    """Processes that train, each in a folder of its own that outlives them and us."""
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing can be trained here, as a sentence; None where it can."""
+        ...
+
+    def folder(self, job_id: str) -> Path: ...
+
+    def prepare(self, spec: Spec) -> None:
+        """Say in the job's folder what is to be done; a trainer that runs already reads it anew where it can."""
+        ...
+
+    def start(self, job_id: str) -> JsonObject:
+        """Start a trainer in the job's folder; what to know it by, also after this process has ended.
+
+        Raises UnavailableError where it cannot be started.
+        """
+        ...
+
+    def running(self, trainer: JsonObject) -> bool:
+        """Whether it still runs, as far as this machine can see."""
+        ...
+
+    def told(self, job_id: str, offset: int) -> tuple[list[Event], int]:
+        """What the job's trainers have told beyond `offset`, and the offset to go on from."""
+        ...
+
+    def ask_to_save(self, trainer: JsonObject) -> None:
+        """Let it save at the end of its step and leave; harmless where it is gone."""
+        ...
+
+    def kill(self, trainer: JsonObject) -> None:
+        """End it and its children at once; harmless where it is gone."""
+        ...
+
+    def last_words(self, job_id: str) -> str:
+        """The end of what it printed."""
+        ...
+
+    def reward(self, job_id: str, step: int, reward: float) -> None:
+        """Let the trainer know the reward of a validation, from which it knows the best checkpoints."""
+        ...
+
+    def remove(self, job_id: str, folder: str) -> None:
+        """Delete a folder in the job's; the whole of it where nothing else of worth is left."""
+        ...
