@@ -14,6 +14,8 @@ StoredKind = Literal["chat", "response"]
 
 JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
+EventLevel = Literal["info", "warn", "error"]
+
 T = TypeVar("T")
 
 
@@ -263,7 +265,7 @@ class JobEvent:
 
     id: str
     created_at: int
-    level: Literal["info", "warn", "error"] = "info"
+    level: EventLevel = "info"
     message: str
     type: Literal["message", "metrics"] = "message"
     data: JsonObject = field(default_factory=dict)
@@ -296,6 +298,8 @@ class FineTunedModel:
     """The operator's base model that it goes back to."""
     folder: str
     """Relative to the folder of all jobs."""
+    adapter_of: str | None = None
+    """What its weights go on top of, where the folder holds a LoRA adapter alone."""
     created_at: int
 
 

@@ -66,6 +66,11 @@ def secrets_blob(run_id: str) -> str:
     return f"secrets/{run_id}"
 
 
+def result_blob(job_id: str) -> str:
+    """The blob of a fine-tuning job's result file."""
+    return f"results/{job_id}"
+
+
 def item_key(run_number: int, index: int) -> int:
     """One 64-bit key for (run, row), so that a run's items lie together and in row order."""
     if index >= 2**32:

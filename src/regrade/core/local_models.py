@@ -1,6 +1,7 @@
 """Models whose weights lie on disk here: `[[base_models]]` of regrade.toml, read into values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,17 @@ MISSING_EXTRA = (
     "This server cannot run models itself yet: its operator installs that with pip install 'regrade[local]'."
 )
 
-_KEYS = ("name", "path", "hub")
+_KEYS = ("name", "path", "hub", "training")
+_TRAINING: Mapping[str, tuple[type, ...]] = {
+    "tuning": (str,),
+    "lora_rank": (int,),
+    "learning_rate": (int, float),
+    "rows_at_once": (int,),
+    "max_length": (int,),
+    "max_completion_tokens": (int,),
+    "price": (int, float),
+}
+_TUNINGS = ("full", "lora")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +46,11 @@ class BaseModel:
 
     name: str
     weights: Weights
+    training: JsonObject = field(default_factory=dict)
+    """How it is trained, where the operator says so: fields of core/training_job.Spec, and `price`.
+
+    The price is of a million trained tokens, in whatever currency the operator counts.
+    """
 
 
 def read_base_models(tables: JsonObject, *, folder: Path) -> tuple[BaseModel, ...]:
@@ -66,7 +82,7 @@ def _base_model(entry: JsonObject, where: str, folder: Path) -> BaseModel:
             raise ConfigurationError(
                 f"{where} has a key {key}, which Regrade does not know. {hint}", param=f"{where}.{key}"
             )
-        if not _is_text(value):
+        if key != "training" and not _is_text(value):
             raise ConfigurationError(
                 f"{where}.{key} is {value!r}; it must be a text that is not empty.", param=f"{where}.{key}"
             )
@@ -83,7 +99,30 @@ def _base_model(entry: JsonObject, where: str, folder: Path) -> BaseModel:
             param=f"{where}.path",
         )
     path = str(folder.absolute() / Path(entry["path"]).expanduser()) if "path" in entry else entry["hub"]
-    return BaseModel(name=entry["name"], weights=Weights(path=path))
+    training = _training(entry.get("training", {}), f"{where}.training")
+    return BaseModel(name=entry["name"], weights=Weights(path=path), training=training)
+
+
+def _training(table: Any, where: str) -> JsonObject:
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{where} must be written as a table.", param=where)
+    for key, value in table.items():
+        kinds = _TRAINING.get(key)
+        if kinds is None:
+            near = get_close_matches(key, _TRAINING, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"The keys are {', '.join(_TRAINING)}."
+            raise ConfigurationError(
+                f"{where} has a key {key}, which Regrade does not know. {hint}", param=f"{where}.{key}"
+            )
+        if key == "tuning" and value not in _TUNINGS:
+            raise ConfigurationError(
+                f"{where}.tuning is {value!r}; it must be one of {', '.join(_TUNINGS)}.", param=f"{where}.tuning"
+            )
+        if not isinstance(value, kinds) or isinstance(value, bool) or (key != "tuning" and value <= 0):
+            raise ConfigurationError(
+                f"{where}.{key} is {value!r}; it must be a number above zero.", param=f"{where}.{key}"
+            )
+    return table
 
 
 def _is_text(value: Any) -> bool:

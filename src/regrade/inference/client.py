@@ -111,6 +111,10 @@ class Models:
         """The models of this server's disk that the configuration names."""
         return self._registry.base_models()
 
+    def target(self, model: str) -> str:
+        """The name behind an alias of the configuration; any other name is itself."""
+        return self._registry.table().target(model)
+
     def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
         """Raise InvalidError where no endpoint serves the model, or where that cannot do what `body` asks."""
         route = self._registry.require(model, param=param)

@@ -32,6 +32,10 @@ class ModelsFromThreads:
         """See ports.ModelPort."""
         return self._models.base_models()
 
+    def target(self, model: str) -> str:
+        """See ports.ModelPort."""
+        return self._models.target(model)
+
     def check(self, model: str, api: ModelApi, body: JsonObject, *, param: str) -> None:
         """See ports.ModelPort."""
         self._models.check(model, api, body, param=param)

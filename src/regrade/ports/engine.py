@@ -18,6 +18,13 @@ class Engine(Protocol):
         """
         ...
 
+    def start_job(self, job_id: str, round_: int, *, training: bool) -> None:
+        """Ask for the workflow that reads a fine-tuning job's files, or for the `round_`th that trains it.
+
+        Asked twice is once.
+        """
+        ...
+
     def forget_ended(self, *, before: int, limit: int) -> None:
         """Forget up to `limit` workflows that ended before then; asked for again, such a one runs again."""
         ...

@@ -1,7 +1,6 @@
 """Fine-tuning: what is kept of jobs and of the models that they make, and the processes that train."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from regrade.core.entities import (
@@ -15,7 +14,8 @@ from regrade.core.entities import (
     Page,
     PageRequest,
 )
-from regrade.core.local_models import BaseModel
+from regrade.core.local_models import Weights
+from regrade.core.training_data import Base
 from regrade.core.training_job import Event, Spec
 from regrade.types.json import JsonObject
 
@@ -52,6 +52,7 @@ class FineTuningStore(Protocol):
         *,
         events: Sequence[JobEvent] = (),
         checkpoints: Sequence[JobCheckpoint] = (),
+        measured: Mapping[int, JsonObject] | None = None,
         removed: Sequence[int] = (),
         models: Sequence[FineTunedModel] = (),
         file: File | None = None,
@@ -59,7 +60,7 @@ class FineTuningStore(Protocol):
     ) -> bool:
         """Commit how far the job is, together with all that came of it.
 
-        `removed` are steps whose checkpoints are gone. False, and nothing written, where the claim is lost.
+        `measured` are newer metrics of checkpoints by step, `removed` steps whose checkpoints are gone. False, and nothing written, where the claim is lost.
         """
         ...
 
@@ -138,57 +139,76 @@ class FineTunedModelStore(Protocol):
         ...
 
 
-class BaseModels(Protocol):
-    """The operator's `[[base_models]]`, as they are now."""
-
-    def all(self) -> Sequence[BaseModel]: ...
-
-
 class Trainers(Protocol):
-    """Processes that train, each in a folder of its own that outlives them and us."""
+    """Processes that train, each job's in a folder of its own that outlives them and us."""
 
     @property
     def missing(self) -> str | None:
         """Why nothing can be trained here, as a sentence; None where it can."""
         ...
 
-    def folder(self, job_id: str) -> Path: ...
+    def describe(self, weights: Weights) -> Base:
+        """What a base model can learn from. Raises OSError where there is none."""
+        ...
+
+    def size(self, weights: Weights) -> int | None:
+        """Bytes of a model's weights; None where they are not on this machine."""
+        ...
+
+    def weights(self, model: FineTunedModel) -> Weights:
+        """Where a model that was trained here lies."""
+        ...
+
+    def write_rows(self, job_id: str, rows: Iterator[JsonObject], *, validation: bool) -> None:
+        """Lay a file's rows where trainers find them: all of them or, where `rows` raises, none."""
+        ...
 
     def prepare(self, spec: Spec) -> None:
-        """Say in the job's folder what is to be done; a trainer that runs already reads it anew where it can."""
+        """Say what is to be done."""
         ...
 
-    def start(self, job_id: str) -> JsonObject:
-        """Start a trainer in the job's folder; what to know it by, also after this process has ended.
-
-        Raises UnavailableError where it cannot be started.
-        """
+    def prepared(self, job_id: str) -> Spec:
+        """What was last said."""
         ...
 
-    def running(self, trainer: JsonObject) -> bool:
-        """Whether it still runs, as far as this machine can see."""
+    def start(self, job_id: str, slot: int) -> None:
+        """Start a trainer, unless there is one. Raises UnavailableError where it cannot be started."""
         ...
+
+    def running(self, job_id: str) -> bool: ...
 
     def told(self, job_id: str, offset: int) -> tuple[list[Event], int]:
-        """What the job's trainers have told beyond `offset`, and the offset to go on from."""
+        """What trainers have told beyond `offset`, and the offset to go on from."""
         ...
 
-    def ask_to_save(self, trainer: JsonObject) -> None:
-        """Let it save at the end of its step and leave; harmless where it is gone."""
+    def rows(self, job_id: str, name: str) -> bytes:
+        """A file of the job's folder that an event names."""
         ...
 
-    def kill(self, trainer: JsonObject) -> None:
-        """End it and its children at once; harmless where it is gone."""
+    def is_adapter(self, folder: str) -> bool:
+        """Whether a folder below that of all jobs holds an adapter alone."""
+        ...
+
+    def reward(self, job_id: str, rewards: Mapping[int, float]) -> None:
+        """Let trainers know the rewards of validations by step, from which they know the best checkpoints."""
+        ...
+
+    def ask_to_save(self, job_id: str) -> bool:
+        """Let the trainer save at the end of its step and leave; whether it was told."""
+        ...
+
+    def kill(self, job_id: str) -> None:
+        """End the trainer and its children at once; harmless where there is none."""
         ...
 
     def last_words(self, job_id: str) -> str:
-        """The end of what it printed."""
+        """The end of what trainers printed."""
         ...
 
-    def reward(self, job_id: str, step: int, reward: float) -> None:
-        """Let the trainer know the reward of a validation, from which it knows the best checkpoints."""
+    def remove(self, folder: str) -> None:
+        """Delete a folder below that of all jobs; harmless where there is none."""
         ...
 
-    def remove(self, job_id: str, folder: str) -> None:
-        """Delete a folder in the job's; the whole of it where nothing else of worth is left."""
+    def remove_rest(self, job_id: str) -> None:
+        """Delete what an ended job needs no more, and keep its models."""
         ...

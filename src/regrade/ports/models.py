@@ -97,6 +97,10 @@ class ModelPort(Protocol):
         """The `[[base_models]]` of the configuration as they are now: what can be trained, and asked too."""
         ...
 
+    def target(self, model: str) -> str:
+        """The name behind an alias of the configuration; any other name is itself."""
+        ...
+
     async def find(self, model: str) -> Endpoint:
         """As `endpoint`, for event loops. Raises ModelError (status 404) where none serves it."""
         ...

@@ -18,6 +18,7 @@ _FACTS = (
     _MODELS.step,
     _MODELS.base,
     _MODELS.folder,
+    _MODELS.adapter_of,
     _MODELS.created_at,
 )
 
@@ -40,6 +41,13 @@ class SqlFineTunedModels:
     def all(self) -> list[FineTunedModel]:
         """Every model of every project."""
         return self._all()
+
+    def version(self) -> int:
+        """Another number after every change of `all`."""
+        last = (sa.func.max(_MODELS.created_at), sa.func.max(_MODELS.deleted_at))
+        query = sa.select(sa.func.count(_MODELS.name), sa.func.count(_MODELS.deleted_at), *last)
+        with self._database.read() as connection:
+            return hash(tuple(connection.execute(query).one()))
 
     def visible(self, project: str) -> list[FineTunedModel]:
         """Those of the project and those that are permitted to it."""

@@ -1,6 +1,6 @@
 """Fine-tuning jobs in SQL, with their events and checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +117,7 @@ class SqlFineTuning:
         *,
         events: Sequence[JobEvent] = (),
         checkpoints: Sequence[JobCheckpoint] = (),
+        measured: Mapping[int, JsonObject] | None = None,
         removed: Sequence[int] = (),
         models: Sequence[FineTunedModel] = (),
         file: File | None = None,
@@ -132,6 +133,9 @@ class SqlFineTuning:
                 return False
             _tell(connection, job.number, events)
             _keep(connection, job.number, checkpoints)
+            for step, metrics in (measured or {}).items():
+                of_step = sa.and_(_CHECKPOINTS.job_number == job.number, _CHECKPOINTS.step == step)
+                connection.execute(fine_tuning_checkpoints.update().where(of_step).values(metrics=dumps(metrics)))
             if removed:
                 _remove(connection, job, removed, now=now)
             add_models(connection, models)

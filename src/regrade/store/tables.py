@@ -306,6 +306,7 @@ fine_tuned_models = sa.Table(
     sa.Column("step", sa.Integer),
     sa.Column("base", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("adapter_of", sa.Text),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("deleted_at", sa.BigInteger),
     # Set once the folder is gone, too.
