@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from sqlalchemy import event
 from regrade.core.jsontext import dumps, loads
 
 _QUEUE = "work"
+_TRAINING_QUEUE = "training"
 _SCHEMA = "regrade_engine"  # on PostgreSQL; a file of its own has no need of one
 _RAISED = "raised"
 _RUN = "eval_run"
 _CHUNK = "eval_run_chunk"
+_FILES = "fine_tuning_files"
+_TRAIN = "fine_tuning_job"
 _POLL_SECONDS = 0.1
 # Pending work of another version is not taken, so this changes only when workflows cannot go on where others left.
 _VERSION = "1"
@@ -25,6 +29,16 @@ _SQLITE_WITH_SUBSECONDS = (3, 42)
 
 RunWorkflow = Callable[[str], Awaitable[None]]
 ChunkWorkflow = Callable[[str, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningWorkflows:
+    """The workflows of fine-tuning jobs."""
+
+    read_files: Callable[[str], Awaitable[None]]
+    train: Callable[[str, int], Awaitable[None]]
+    slots: int
+    """Jobs that this process trains at a time; with 0 it leaves them to others."""
 
 
 class _JsonSerializer(Serializer):
@@ -90,6 +104,13 @@ class DbosQueue:
         for k in ks:
             self._enqueue(_CHUNK, f"run:{run_id}:{k}", k + 2, run_id, k)
 
+    def start_job(self, job_id: str, round_: int, *, training: bool) -> None:
+        """Ask for the workflow that reads a job's files, or for the one that trains it; those wait for a slot."""
+        if training:
+            self._enqueue(_TRAIN, f"job:{job_id}:{round_}", 1, job_id, round_, queue=_TRAINING_QUEUE)
+        else:
+            self._enqueue(_FILES, f"job:{job_id}:files", 1, job_id)
+
     def forget_ended(self, *, before: int, limit: int) -> None:
         """Delete the records of workflows that ended before then; DBOS would keep them for ever."""
         ended = self._client.list_workflows(
@@ -101,10 +122,12 @@ class DbosQueue:
         if ended:
             self._client.delete_workflows([workflow.workflow_id for workflow in ended])
 
-    def _enqueue(self, workflow: str, workflow_id: str, priority: int, *arguments: str | int) -> None:
+    def _enqueue(
+        self, workflow: str, workflow_id: str, priority: int, *arguments: str | int, queue: str = _QUEUE
+    ) -> None:
         self._client.enqueue(
             {
-                "queue_name": _QUEUE,
+                "queue_name": queue,
                 "workflow_name": workflow,
                 "workflow_id": workflow_id,
                 "app_version": _VERSION,
@@ -118,7 +141,15 @@ class DbosQueue:
         self._client.destroy()
 
 
-async def launch(engine: sa.Engine, *, executor: str, at_once: int, run: RunWorkflow, chunk: ChunkWorkflow) -> None:
+async def launch(
+    engine: sa.Engine,
+    *,
+    executor: str,
+    at_once: int,
+    run: RunWorkflow,
+    chunk: ChunkWorkflow,
+    tuning: TuningWorkflows,
+) -> None:
     """Take work in this process, `at_once` workflows at a time, on the running event loop.
 
     Work that a former process of the same `executor` name left behind is taken up again first.
@@ -146,11 +177,25 @@ async def launch(engine: sa.Engine, *, executor: str, at_once: int, run: RunWork
     # Taking work up again is always right (each workflow asks what is done), however often a process dies.
     DBOS.workflow(name=_RUN, max_recovery_attempts=None)(run_workflow)
     DBOS.workflow(name=_CHUNK, max_recovery_attempts=None)(chunk_workflow)
-    DBOS.listen_queues([_QUEUE])
+    _register_tuning(tuning)
+    queues = {_QUEUE: at_once, **({_TRAINING_QUEUE: tuning.slots} if tuning.slots else {})}
+    DBOS.listen_queues(list(queues))
     DBOS.launch()
-    await DBOS.register_queue_async(
-        _QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update"
-    )
+    for name, most in queues.items():
+        await DBOS.register_queue_async(
+            name, worker_concurrency=most, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update"
+        )
+
+
+def _register_tuning(tuning: TuningWorkflows) -> None:
+    async def files_workflow(job_id: str) -> None:
+        await tuning.read_files(job_id)
+
+    async def train_workflow(job_id: str, round_: int) -> None:
+        await tuning.train(job_id, round_)
+
+    DBOS.workflow(name=_FILES, max_recovery_attempts=None)(files_workflow)
+    DBOS.workflow(name=_TRAIN, max_recovery_attempts=None)(train_workflow)
 
 
 async def adopt(executors: Sequence[str]) -> int:
@@ -158,6 +203,7 @@ async def adopt(executors: Sequence[str]) -> int:
     adopted = 0
     for workflow in await DBOS.list_workflows_async(status="PENDING"):
         if workflow.executor_id not in executors:
-            await DBOS.resume_workflow_async(workflow.workflow_id, queue_name=_QUEUE)
+            queue = _TRAINING_QUEUE if workflow.name == _TRAIN else _QUEUE
+            await DBOS.resume_workflow_async(workflow.workflow_id, queue_name=queue)
             adopted += 1
     return adopted

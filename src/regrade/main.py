@@ -26,6 +26,7 @@ from regrade.api.context import Services
 from regrade.api.edge import EdgeOptions
 from regrade.api.protocol import BoundedHttp
 from regrade.core.errors import ConfigurationError
+from regrade.core.training_options import TrainingOptions
 from regrade.inference.cache import ResponseCache
 from regrade.inference.client import Models as ModelClient
 from regrade.inference.local import host as local_engine
@@ -33,15 +34,17 @@ from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
 from regrade.inference.threads import ModelsFromThreads
 from regrade.ports.blobs import Blobs
-from regrade.ports.models import TunedModels
 from regrade.sandbox.options import SandboxOptions
 from regrade.sandbox.sandbox import PythonSandbox
 from regrade.sandbox.threads import SandboxFromThreads
 from regrade.services.chat_completions import ChatCompletions
+from regrade.services.checkpoint_permissions import CheckpointPermissions
 from regrade.services.creations import Creations
 from regrade.services.embeddings import Embeddings
 from regrade.services.evals import Evals
 from regrade.services.files import Files
+from regrade.services.fine_tuned_models import FineTunedModels
+from regrade.services.fine_tuning import FineTuning
 from regrade.services.graders import Graders
 from regrade.services.keys import Keys
 from regrade.services.log_import import LogImport
@@ -49,8 +52,10 @@ from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
 from regrade.services.request_files import RequestFiles
 from regrade.services.responses import Responses
+from regrade.services.rewards import Rewards
 from regrade.services.run_definitions import RunDefinitions
 from regrade.services.runs import Runs
+from regrade.services.tuning_definitions import TuningDefinitions
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings
 from regrade.store.backup import EmbeddedStore
@@ -60,6 +65,8 @@ from regrade.store.creations import SqlCreations
 from regrade.store.database import Database, postgres_engine, sqlite_engine
 from regrade.store.evals import SqlEvals
 from regrade.store.files import SqlFiles
+from regrade.store.fine_tuned_models import SqlFineTunedModels
+from regrade.store.fine_tuning import SqlFineTuning
 from regrade.store.keys import SqlKeys
 from regrade.store.limit_claims import SqlLimitLedger
 from regrade.store.marker import BlobMarker
@@ -70,6 +77,7 @@ from regrade.store.stored_objects import SqlStoredObjects
 from regrade.store.uploads import SqlUploads
 from regrade.supervisor import Supervisor
 from regrade.system import SystemClock, SystemIds
+from regrade.training.launcher import Launcher, TrainedHere
 from regrade.types.json import JsonObject
 from regrade.web import routes as web
 
@@ -97,6 +105,10 @@ class Outside:
     creations: SqlCreations
     stored_objects: SqlStoredObjects
     limits: SqlLimitLedger
+    fine_tuning: SqlFineTuning
+    fine_tuned_models: SqlFineTunedModels
+    training: TrainingOptions
+    trainers: Launcher
 
     def close(self) -> None:
         """Give everything back."""
@@ -112,6 +124,7 @@ def open_outside(settings: Settings) -> Outside:
     upgrade(database)
     clock = SystemClock()
     blobs = open_blobs(settings)
+    training = read_training(settings.registry)
     return Outside(
         settings=settings,
         clock=clock,
@@ -129,6 +142,10 @@ def open_outside(settings: Settings) -> Outside:
         creations=SqlCreations(database),
         stored_objects=SqlStoredObjects(database),
         limits=SqlLimitLedger(database),
+        fine_tuning=SqlFineTuning(database),
+        fine_tuned_models=SqlFineTunedModels(database),
+        training=training,
+        trainers=Launcher(_jobs_folder(settings, training), training),
     )
 
 
@@ -145,6 +162,18 @@ def look_at_database(settings: Settings) -> str:
         with database.read() as connection:
             program = ".".join(map(str, connection.dialect.server_version_info or ()))
     return f"{program}, {f'schema {version}' if version else 'empty yet; the server makes its tables'}"
+
+
+def _jobs_folder(settings: Settings, training: TrainingOptions) -> Path:
+    """Where trainers work and their models stay; shared, where several machines are to train."""
+    beside = settings.config.parent if settings.config else settings.data_dir
+    return beside / training.folder if training.folder else settings.data_dir / "fine_tuning"
+
+
+def server_url(settings: Settings) -> str:
+    """Where a trainer on this machine finds the server."""
+    running = server_lock.find(settings.data_dir)
+    return settings.public_url or (running.url if running else settings.local_url())
 
 
 def open_engine(settings: Settings) -> sa.Engine:
@@ -183,12 +212,10 @@ def open_models(
     world: Outside,
     *,
     url: str | None = None,
-    tuned: TunedModels | None = None,
 ) -> ModelClient:
     """The models that this process can ask, once its event loop has started them.
 
-    `url` is where this server answers, `tuned` says which models were trained here. What endpoints allow is shared
-    with all processes that use the same store.
+    `url` is where this server answers. What endpoints allow is shared with all processes that use the same store.
     Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
     """
     settings = world.settings
@@ -200,7 +227,7 @@ def open_models(
             config,
             variable=options.variable,
             own_urls=own_urls,
-            tuned=tuned,
+            tuned=TrainedHere(world.fine_tuned_models, world.trainers),
             built_in=local_engine.endpoint(settings.data_dir) if local_engine.installed() else None,
         ),
         clock=world.clock,
@@ -263,10 +290,11 @@ def build_services(
     """The services of a server."""
     clock, ids = world.clock, world.ids
     request_files = RequestFiles(world.files, world.blobs, clock)
+    tuned = FineTunedModels(world.fine_tuned_models, models, clock)
     runs = Runs(
         evals=world.evals,
         runs=world.runs,
-        definitions=RunDefinitions(world.files, world.blobs, models, sandbox, clock),
+        definitions=RunDefinitions(world.files, world.blobs, models, sandbox, tuned, clock),
         blobs=world.blobs,
         engine=queue,
         ids=ids,
@@ -287,11 +315,22 @@ def build_services(
             max_bytes=world.settings.max_upload_bytes,
             max_part_bytes=world.settings.max_part_bytes,
         ),
-        graders=Graders(ModelsFromThreads(models), SandboxFromThreads(sandbox, models.loop)),
-        models=Models(models),
-        chat_completions=ChatCompletions(models, world.stored_objects, request_files, ids, clock),
-        responses=Responses(models, world.stored_objects, request_files, ids, clock),
-        embeddings=Embeddings(models),
+        graders=Graders(ModelsFromThreads(models), SandboxFromThreads(sandbox, models.loop), tuned),
+        models=Models(models, tuned),
+        fine_tuning=FineTuning(
+            store=world.fine_tuning,
+            evals=world.evals,
+            definitions=TuningDefinitions(world.files, models, sandbox, tuned, clock),
+            trainers=world.trainers,
+            engine=queue,
+            ids=ids,
+            clock=clock,
+        ),
+        checkpoint_permissions=CheckpointPermissions(world.fine_tuned_models, ids, clock),
+        rewards=Rewards(world.fine_tuning, ModelsFromThreads(models), SandboxFromThreads(sandbox, models.loop)),
+        chat_completions=ChatCompletions(models, world.stored_objects, request_files, tuned, ids, clock),
+        responses=Responses(models, world.stored_objects, request_files, tuned, ids, clock),
+        embeddings=Embeddings(models, tuned),
         keys=Keys(world.keys, clock, ids),
         creations=Creations(world.creations, clock),
     )

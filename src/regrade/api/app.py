@@ -16,15 +16,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from regrade import __version__
 from regrade.api import (
     chat_completions,
+    checkpoint_permissions,
     embeddings,
     evals,
     files,
+    fine_tuning,
     graders,
     health,
     http,
     models,
     output_items,
     responses,
+    rewards,
     runs,
     uploads,
 )
@@ -83,6 +86,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
         [
             *(Mount(prefix, lane) for prefix in PREFIXES),
             *health.routes(options.ready, options.python_graders),
+            *rewards.routes(services.rewards),
             Route("/openapi.json", openapi),
             *options.web_routes,
         ],
@@ -113,6 +117,7 @@ def build_api(services: Services) -> FastAPI:
     for resource in (
         *(evals, runs, output_items, files, uploads, graders, models),
         *(chat_completions, responses, embeddings),
+        *(fine_tuning, checkpoint_permissions),
     ):
         api.include_router(resource.router)
     return api

@@ -10,16 +10,20 @@ from starlette.requests import Request
 from regrade.api.auth import candidates, refusal
 from regrade.api.http import body_of
 from regrade.core.entities import DEFAULT_PROJECT
+from regrade.core.errors import ForbiddenError
 from regrade.services.chat_completions import ChatCompletions
+from regrade.services.checkpoint_permissions import CheckpointPermissions
 from regrade.services.creations import Attempt, Creations
 from regrade.services.embeddings import Embeddings
 from regrade.services.evals import Evals
 from regrade.services.files import Files
+from regrade.services.fine_tuning import FineTuning
 from regrade.services.graders import Graders
 from regrade.services.keys import Keys
 from regrade.services.models import Models
 from regrade.services.output_items import OutputItems
 from regrade.services.responses import Responses
+from regrade.services.rewards import Rewards
 from regrade.services.runs import Runs
 from regrade.services.uploads import Uploads
 
@@ -35,6 +39,9 @@ class Services:
     uploads: Uploads
     graders: Graders
     models: Models
+    fine_tuning: FineTuning
+    checkpoint_permissions: CheckpointPermissions
+    rewards: Rewards
     chat_completions: ChatCompletions
     responses: Responses
     embeddings: Embeddings
@@ -62,6 +69,15 @@ async def project(request: Request) -> str:
     if key is None:
         raise refusal(given, request.scope)
     return key.project
+
+
+async def admin(request: Request) -> None:
+    """Raises ForbiddenError where the caller's key is not an admin's; without keys everybody is one."""
+    keys = _services(request).keys
+    if not keys.open():
+        key = keys.authenticate(candidates(request.headers))
+        if key is None or not key.admin:
+            raise ForbiddenError("This needs an admin key: 'regrade keys create --admin' makes one.")
 
 
 CurrentServices = Annotated[Services, Depends(services)]

@@ -127,8 +127,9 @@ def chat_format(response_format: JsonObject | None) -> JsonObject | None:
     match response_format:
         case None | {"type": "text"}:
             return None
-        case {"type": "json_schema", "schema": schema, **rest}:  # as on Azure
-            inner = {"name": rest.get("name", "answer"), "schema": schema, "strict": rest.get("strict", True)}
+        case {"type": "json_schema", "schema": schema}:  # as on Azure
+            name, strict = response_format.get("name", "answer"), response_format.get("strict", True)
+            inner = {"name": name, "schema": schema, "strict": strict}
             return {"type": "json_schema", "json_schema": inner}
         case _:
             return response_format

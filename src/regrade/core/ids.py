@@ -68,7 +68,7 @@ def secrets_blob(run_id: str) -> str:
 
 def result_blob(job_id: str) -> str:
     """The blob of a fine-tuning job's result file."""
-    return f"results/{job_id}"
+    return f"files/{job_id[-2:]}/{job_id}"
 
 
 def item_key(run_number: int, index: int) -> int:

@@ -14,14 +14,14 @@ MISSING_EXTRA = (
 )
 
 _KEYS = ("name", "path", "hub", "training")
-_TRAINING: Mapping[str, tuple[type, ...]] = {
-    "tuning": (str,),
-    "lora_rank": (int,),
-    "learning_rate": (int, float),
-    "rows_at_once": (int,),
-    "max_length": (int,),
-    "max_completion_tokens": (int,),
-    "price": (int, float),
+_TRAINING: Mapping[str, type[int] | type[int | float]] = {
+    "tuning": int,
+    "lora_rank": int,
+    "learning_rate": int | float,
+    "rows_at_once": int,
+    "max_length": int,
+    "max_completion_tokens": int,
+    "price": int | float,
 }
 _TUNINGS = ("full", "lora")
 
@@ -118,7 +118,7 @@ def _training(table: Any, where: str) -> JsonObject:
             raise ConfigurationError(
                 f"{where}.tuning is {value!r}; it must be one of {', '.join(_TUNINGS)}.", param=f"{where}.tuning"
             )
-        if not isinstance(value, kinds) or isinstance(value, bool) or (key != "tuning" and value <= 0):
+        if key != "tuning" and (not isinstance(value, kinds) or isinstance(value, bool) or value <= 0):
             raise ConfigurationError(
                 f"{where}.{key} is {value!r}; it must be a number above zero.", param=f"{where}.{key}"
             )

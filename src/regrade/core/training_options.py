@@ -71,8 +71,8 @@ def _launch(value: Any) -> tuple[str, ...] | None:
         words = ()
     if not any("{job}" in word for word in words):
         raise ConfigurationError(
-            f"training.launch is {value!r}; it must be a command that holds {{job}}, which becomes the job's folder, "
-            'such as "torchrun --nproc_per_node 8 -m regrade.training {job}".',
+            f"training.launch is {value!r}; it must be a command that holds {{job}}, which becomes the folder of a "
+            'job, such as "torchrun --nproc_per_node 8 -m regrade.training {job}".',
             param="training.launch",
         )
     return words

@@ -60,7 +60,8 @@ class FineTuningStore(Protocol):
     ) -> bool:
         """Commit how far the job is, together with all that came of it.
 
-        `measured` are newer metrics of checkpoints by step, `removed` steps whose checkpoints are gone. False, and nothing written, where the claim is lost.
+        `measured` are newer metrics of checkpoints by step, `removed` steps whose checkpoints are gone. False, and
+        nothing written, where the claim is lost.
         """
         ...
 
@@ -85,7 +86,7 @@ class FineTuningStore(Protocol):
         ...
 
     def checkpoints(self, job: FineTuningJob, page: PageRequest) -> Page[JobCheckpoint]:
-        """The highest step first. Raises InvalidError (param `after`) where the cursor is no checkpoint of the job."""
+        """The highest step first. Raises InvalidError (param `after`) where the cursor is none of the job."""
         ...
 
     def with_strays(self) -> list[FineTuningJob]:
@@ -102,6 +103,14 @@ class FineTunedModelStore(Protocol):
 
     def get(self, name: str) -> FineTunedModel | None:
         """The model, whosever it is; None where it was deleted."""
+        ...
+
+    def all(self) -> list[FineTunedModel]:
+        """Those of every project."""
+        ...
+
+    def version(self) -> int:
+        """Another number after every change of `all`."""
         ...
 
     def of_job(self, job_id: str) -> list[FineTunedModel]:

@@ -17,6 +17,7 @@ from regrade.core.translation import ResponsesToChatStream, chat_request_to_resp
 from regrade.ports.models import ModelCall, ModelPort
 from regrade.ports.store import StoredObjectStore
 from regrade.ports.system import Clock, Ids
+from regrade.services.fine_tuned_models import FineTunedModels
 from regrade.services.model_calls import (
     cut,
     document_in,
@@ -63,9 +64,16 @@ class ChatCompletions:
     """What the endpoints under /chat/completions mean. What is async is for the event loop of the models."""
 
     def __init__(
-        self, models: ModelPort, store: StoredObjectStore, files: RequestFiles, ids: Ids, clock: Clock
+        self,
+        models: ModelPort,
+        store: StoredObjectStore,
+        files: RequestFiles,
+        tuned: FineTunedModels,
+        ids: Ids,
+        clock: Clock,
     ) -> None:
         self._models = models
+        self._tuned = tuned
         self._files = files
         self._store = store
         self._ids = ids
@@ -121,6 +129,7 @@ class ChatCompletions:
 
     async def _read(self, project: str, body: JsonObject, request_id: str, creation: Creation | None) -> _Call:
         model = model_of(body)
+        await self._tuned.check_call(project, model)
         if not required(body, "messages", list):
             raise InvalidError("'messages' is empty; a model needs at least one message.", param="messages")
         objects(body, "messages")

@@ -1,6 +1,7 @@
 """Fine-tuning jobs: create, list, read, pause, resume, cancel; what they tell and what they saved."""
 
 import logging
+from collections.abc import Sequence
 
 from regrade.core import fine_tuning
 from regrade.core.entities import Creation, Eval, EventLevel, FineTuningJob, JobEvent, Page, PageRequest
@@ -151,7 +152,7 @@ class FineTuning:
         found = self._store.checkpoints(self.find(project, job_id), page)
         return Page(data=[fine_tuning.checkpoint_document(each) for each in found.data], has_more=found.has_more)
 
-    def metrics(self, job: FineTuningJob) -> "list[JsonObject]":
+    def metrics(self, job: FineTuningJob) -> Sequence[JsonObject]:
         """The numbers of every step that was told, by step."""
         return self._store.metrics(job)
 

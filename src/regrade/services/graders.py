@@ -12,6 +12,7 @@ from regrade.graders.build import build, check, check_python
 from regrade.ports.grading import Grade, GraderError, Row
 from regrade.ports.models import ModelPort
 from regrade.ports.sandbox import Sandbox
+from regrade.services.fine_tuned_models import FineTunedModels
 from regrade.types.graders import RunGrader, ValidateGrader
 from regrade.types.json import JsonObject
 
@@ -39,10 +40,11 @@ _DETAILS = {
 class Graders:
     """Graders that belong to no eval."""
 
-    def __init__(self, models: ModelPort, sandbox: Sandbox) -> None:
+    def __init__(self, models: ModelPort, sandbox: Sandbox, tuned: FineTunedModels) -> None:
         """`models` and `sandbox` answer in whichever event loop they are asked."""
         self._models = models
         self._sandbox = sandbox
+        self._tuned = tuned
 
     def validate(self, body: JsonObject) -> JsonObject:
         """The grader as understood; raises InvalidError where its definition is wrong."""
@@ -62,6 +64,7 @@ class Graders:
             grader = body["grader"]
         else:
             check(grader, self._models, self._sandbox, at="grader")
+            self._tuned.check_graders(project, [grader], at="grader")
             row = Row(body.get("item") or {}, samples.namespace(_completion(body["model_sample"])))
             grade = asyncio.run(self._grade(grader, row, project))
         return _answer(grader, grade, time.perf_counter() - started)

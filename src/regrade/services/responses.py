@@ -18,6 +18,7 @@ from regrade.core.translation import ChatToResponsesStream, responses_items, res
 from regrade.ports.models import ModelCall, ModelPort, ResponseAction
 from regrade.ports.store import StoredObjectStore
 from regrade.ports.system import Clock, Ids
+from regrade.services.fine_tuned_models import FineTunedModels
 from regrade.services.model_calls import (
     cut,
     document_in,
@@ -94,9 +95,16 @@ class Responses:
     """What the endpoints under /responses mean. What is async is for the event loop of the models."""
 
     def __init__(
-        self, models: ModelPort, store: StoredObjectStore, files: RequestFiles, ids: Ids, clock: Clock
+        self,
+        models: ModelPort,
+        store: StoredObjectStore,
+        files: RequestFiles,
+        tuned: FineTunedModels,
+        ids: Ids,
+        clock: Clock,
     ) -> None:
         self._models = models
+        self._tuned = tuned
         self._files = files
         self._store = store
         self._ids = ids
@@ -169,6 +177,7 @@ class Responses:
 
     async def _read(self, project: str, body: JsonObject, creation: Creation | None) -> _Call:
         model = model_of(body)
+        await self._tuned.check_call(project, model)
         if isinstance(body.get("input"), list):
             objects(body, "input")
         elif body.get("prompt") is None:

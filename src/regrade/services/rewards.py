@@ -5,10 +5,11 @@ import hashlib
 import hmac
 import time
 from collections.abc import Sequence
+from threading import Lock
 
 from regrade.core import samples
 from regrade.core.entities import FineTuningJob
-from regrade.core.errors import AuthenticationError, InvalidError, RowError
+from regrade.core.errors import AuthenticationError, InvalidError, NotFoundError, RowError
 from regrade.core.fine_tuning import block_of
 from regrade.core.parsing import parse
 from regrade.graders.build import build
@@ -16,37 +17,57 @@ from regrade.graders.outcome import errored
 from regrade.ports.fine_tuning import FineTuningStore
 from regrade.ports.grading import Grade, Grader, Row
 from regrade.ports.models import ModelPort
+from regrade.ports.sandbox import PythonPrograms, Sandbox
 from regrade.types.fine_tuning import GradedSample
 from regrade.types.json import JsonObject, JsonValue
 
 MAX_SAMPLES = 10_000
 _AT_ONCE = 256
+_JOBS_KEPT = 4
 
 
 class Rewards:
     """What POST /regrade/fine_tuning/jobs/{id}/grade means: for the trainer of that job alone."""
 
-    def __init__(self, store: FineTuningStore, models: ModelPort) -> None:
-        """`models` answers in whichever event loop it is asked."""
+    def __init__(self, store: FineTuningStore, models: ModelPort, sandbox: Sandbox) -> None:
+        """`models` and `sandbox` answer in whichever event loop they are asked."""
         self._store = store
         self._models = models
+        self._sandbox = sandbox
+        self._compiled: dict[str, tuple[Grader, PythonPrograms]] = {}
+        self._compiling = Lock()
 
-    def grade(self, job_id: str, token: str, document: JsonValue) -> list[JsonObject]:
-        """Grade many samples at the same time. Raises AuthenticationError where the token is not this job's."""
-        job = self._job(job_id, token)
+    def check(self, job_id: str, token: str) -> None:
+        """Raises AuthenticationError where the token is not this job's."""
+        job = self._store.find(job_id)
+        known = job.token_hash if job else None
+        if known is None or not hmac.compare_digest(known, token_hash(token)):
+            raise AuthenticationError("This token is not the one of a job that is being trained.")
+
+    def grade(self, job_id: str, document: JsonValue) -> list[JsonObject]:
+        """Grade many samples at the same time."""
         if not isinstance(document, list) or len(document) > MAX_SAMPLES:
             raise InvalidError(f"Send a list of at most {MAX_SAMPLES} objects with 'item' and 'sample'.")
         rows = [parse(GradedSample, each, at=f"[{index}]") for index, each in enumerate(document)]
-        grader = block_of(job.method)["grader"]
-        graded = asyncio.run(_grade_all(build(grader, self._models), rows))
-        return [_answer(grader["name"], grade, seconds) for grade, seconds in graded]
-
-    def _job(self, job_id: str, token: str) -> FineTuningJob:
         job = self._store.find(job_id)
-        known = job.token_hash if job else None
-        if job is None or known is None or not hmac.compare_digest(known, token_hash(token)):
-            raise AuthenticationError("This token is not the one of a job that is being trained.")
-        return job
+        if job is None:
+            raise NotFoundError(f"Could not find fine-tuning job: {job_id}")
+        name = block_of(job.method)["grader"]["name"]
+        graded = asyncio.run(_grade_all(self._grader(job), rows))
+        return [_answer(name, grade, seconds) for grade, seconds in graded]
+
+    def _grader(self, job: FineTuningJob) -> Grader:
+        """The job's grader, kept with its processes for the next call; those of the last few jobs are."""
+        with self._compiling:
+            known = self._compiled.pop(job.id, None)
+            if known is None:
+                while len(self._compiled) >= _JOBS_KEPT:
+                    _, programs = self._compiled.pop(next(iter(self._compiled)))
+                    asyncio.run(programs.close())
+                programs = self._sandbox.open()
+                known = build(block_of(job.method)["grader"], self._models, programs, job.project), programs
+            self._compiled[job.id] = known
+            return known[0]
 
 
 def token_hash(token: str) -> str:

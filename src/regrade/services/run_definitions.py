@@ -16,6 +16,7 @@ from regrade.ports.models import ModelPort
 from regrade.ports.sandbox import Sandbox
 from regrade.ports.store import FileStore
 from regrade.ports.system import Clock
+from regrade.services.fine_tuned_models import FineTunedModels
 from regrade.sources.jsonl import unwrap
 from regrade.types.json import JsonObject, JsonValue
 from regrade.types.runs import CreateRun, FileContentSource, FileIdSource
@@ -42,17 +43,27 @@ class Definition:
 class RunDefinitions:
     """The checks of POST /evals/{eval_id}/runs that look beyond the body."""
 
-    def __init__(self, files: FileStore, blobs: Blobs, models: ModelPort, sandbox: Sandbox, clock: Clock) -> None:
+    def __init__(
+        self,
+        files: FileStore,
+        blobs: Blobs,
+        models: ModelPort,
+        sandbox: Sandbox,
+        tuned: FineTunedModels,
+        clock: Clock,
+    ) -> None:
         self._files = files
         self._blobs = blobs
         self._models = models
         self._sandbox = sandbox
+        self._tuned = tuned
         self._clock = clock
 
     def check(self, project: str, eval_: Eval, request: CreateRun, document: JsonObject) -> Definition:
         """Raises InvalidError, with the field's path, for what could not be done."""
         for index, criterion in enumerate(eval_.testing_criteria):
             build.check(criterion, self._models, self._sandbox, at=f"testing_criteria[{index}]")
+            self._tuned.check_graders(project, [criterion], at=f"testing_criteria[{index}]")
         source = request.data_source.source
         blob = self._file_blob(project, source.id) if isinstance(source, FileIdSource) else None
         data_source = document["data_source"]
@@ -70,6 +81,7 @@ class RunDefinitions:
         )
 
     def _check_plan(self, project: str, plan: SamplingPlan) -> None:
+        self._tuned.check(project, plan.model, param="data_source.model")
         key = "messages" if plan.api == "chat" else "input"
         self._models.check(plan.model, plan.api, {key: [], **plan.parameters}, param="data_source.model")
         now = self._clock.now()

@@ -12,6 +12,7 @@ from regrade.core.parsing import parse
 from regrade.core.training_job import Method
 from regrade.graders import build
 from regrade.ports.models import ModelPort
+from regrade.ports.sandbox import Sandbox
 from regrade.ports.store import FileStore
 from regrade.ports.system import Clock
 from regrade.services.fine_tuned_models import FineTunedModels
@@ -50,9 +51,12 @@ class TuningDefinition:
 class TuningDefinitions:
     """The checks of POST /fine_tuning/jobs that look beyond the body."""
 
-    def __init__(self, files: FileStore, models: ModelPort, tuned: FineTunedModels, clock: Clock) -> None:
+    def __init__(
+        self, files: FileStore, models: ModelPort, sandbox: Sandbox, tuned: FineTunedModels, clock: Clock
+    ) -> None:
         self._files = files
         self._models = models
+        self._sandbox = sandbox
         self._tuned = tuned
         self._clock = clock
 
@@ -97,7 +101,7 @@ class TuningDefinitions:
         block["hyperparameters"] = with_defaults(kind, given or {})
         if kind == "reinforcement":
             grader = criteria.normalise(block["grader"], at=f"{at}.grader")
-            build.check(grader, self._models, at=f"{at}.grader")
+            build.check(grader, self._models, self._sandbox, at=f"{at}.grader")
             self._tuned.check_graders(project, [grader], at=f"{at}.grader")
             block["grader"] = grader
             block["response_format"] = _checked_format(block.get("response_format"), f"{at}.response_format")
@@ -109,7 +113,7 @@ class TuningDefinitions:
             raise InvalidError(f"No such File object: {file_id}.", param=param)
         if file.purpose != _PURPOSE:
             raise InvalidError(
-                f"File '{file_id}' has the purpose '{file.purpose}'; a fine-tuning job reads files with the purpose "
+                f"File '{file_id}' has the purpose '{file.purpose}'; fine-tuning jobs read files with the purpose "
                 f"'{_PURPOSE}'.",
                 param=param,
                 code="invalid_file_purpose",
@@ -153,4 +157,3 @@ def _checked_format(value: JsonValue, at: str) -> JsonObject | None:
         ItemSchema(schema, at=path)
     response_format: JsonObject = value
     return response_format
-

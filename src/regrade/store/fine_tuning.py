@@ -85,7 +85,9 @@ class SqlFineTuning:
             if page.after is not None:
                 known = sa.select(_JOBS.id).where(_JOBS.id == page.after, _JOBS.project == project)
                 if connection.execute(known).first() is None:
-                    raise InvalidError(f"No fine-tuning job found with id '{page.after}' to page after.", param="after")
+                    raise InvalidError(
+                        f"No fine-tuning job found with id '{page.after}' to page after.", param="after"
+                    )
                 query = query.where(_JOBS.id < page.after)
             rows = connection.execute(query.order_by(_JOBS.id.desc()).limit(page.limit + 1)).mappings().all()
         return Page(data=[_job(row) for row in rows[: page.limit]], has_more=len(rows) > page.limit)
@@ -205,7 +207,9 @@ class SqlFineTuning:
                 if step is None:
                     raise InvalidError(f"No checkpoint found with id '{page.after}' to page after.", param="after")
                 query = query.where(_CHECKPOINTS.step < step)
-            rows = connection.execute(query.order_by(_CHECKPOINTS.step.desc()).limit(page.limit + 1)).mappings().all()
+            rows = (
+                connection.execute(query.order_by(_CHECKPOINTS.step.desc()).limit(page.limit + 1)).mappings().all()
+            )
         found = [_checkpoint(row, job.id) for row in rows[: page.limit]]
         return Page(data=found, has_more=len(rows) > page.limit)
 

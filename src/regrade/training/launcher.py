@@ -23,6 +23,8 @@ from regrade.core.local_models import Weights
 from regrade.core.training_data import Base
 from regrade.core.training_job import Event, Spec
 from regrade.core.training_options import TrainingOptions
+from regrade.ports.fine_tuning import FineTunedModelStore
+from regrade.ports.models import TunedModel
 from regrade.training.base_model import describe, folder_of
 from regrade.training.job import JobFolder
 from regrade.types.json import JsonObject
@@ -193,6 +195,25 @@ class Launcher:
             variables.append(f"CUDA_VISIBLE_DEVICES={self._options.gpus[slot % len(self._options.gpus)]}")
         launch = self._options.launch or (sys.executable, "-m", "regrade.training", "{job}")
         return ["env", *variables, *(word.replace("{job}", str(job.path)) for word in launch)]
+
+
+class TrainedHere:
+    """ports.models.TunedModels: what the store knows, with the folders where it lies."""
+
+    def __init__(self, models: FineTunedModelStore, trainers: Launcher) -> None:
+        self._models = models
+        self._trainers = trainers
+
+    def version(self) -> int:
+        """Another number after every change of `all`."""
+        return self._models.version()
+
+    def all(self) -> Sequence[TunedModel]:
+        """Every model and checkpoint."""
+        return [
+            TunedModel(name=model.name, base=model.base, weights=self._trainers.weights(model))
+            for model in self._models.all()
+        ]
 
 
 def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -19,7 +19,7 @@ from regrade.ports.blobs import Blobs
 from regrade.ports.engine import Engine
 from regrade.ports.fine_tuning import FineTunedModelStore, FineTuningStore, Trainers
 from regrade.ports.models import ModelPort
-from regrade.ports.store import EvalStore, RunStore
+from regrade.ports.store import RunStore
 from regrade.ports.system import Clock, Ids
 from regrade.workflows.training_files import InvalidFilesError, NotWantedError, TrainingFiles
 from regrade.workflows.training_result import result_file
@@ -47,7 +47,6 @@ class TuningPorts:
     jobs: FineTuningStore
     tuned: FineTunedModelStore
     trainers: Trainers
-    evals: EvalStore
     runs: RunStore
     blobs: Blobs
     engine: Engine
@@ -218,11 +217,12 @@ class FineTuningJobs:
             case Failed() as failed:
                 self._fail(job, story, failed.code, failed.message)
             case Paused() if job.pausing:
-                ended = {"pausing": False, "estimated_finish": None, "trainer": None}
-                job = replace(job, status="paused", **ended)
+                job = replace(job, status="paused", pausing=False, estimated_finish=None, trainer=None)
                 self._ports.jobs.save(job, events=[story.say("The job was paused")], now=self._ports.clock.now())
             case Paused():
-                return self._set_to_work(job, story)  # somebody else asked it to leave, as a machine does that stops
+                return self._set_to_work(
+                    job, story
+                )  # somebody else asked it to leave, as a machine does that stops
             case _:
                 return self._revive(job, story)
         return None
@@ -278,9 +278,7 @@ class FineTuningJobs:
     def _fail(self, job: FineTuningJob, story: Story, code: str, message: str, param: str | None = None) -> None:
         now = self._ports.clock.now()
         param = param or (code.removeprefix("invalid_") if code.endswith("_file") else None)
-        failed = replace(
-            _ended(job, "failed", now), error={"code": code, "message": message, "param": param}
-        )
+        failed = replace(_ended(job, "failed", now), error={"code": code, "message": message, "param": param})
         self._ports.jobs.save(failed, events=[story.say(message, level="error")], now=now)
 
     async def _end_trainer(self, job: FineTuningJob) -> None:
@@ -393,5 +391,6 @@ def end_strays(jobs: FineTuningStore, trainers: Trainers) -> None:
 
 
 def _ended(job: FineTuningJob, status: JobStatus, now: int) -> FineTuningJob:
-    gone = {"estimated_finish": None, "trainer": None, "token_hash": None}
-    return replace(job, status=status, finished_at=now, **gone)
+    return replace(
+        job, status=status, finished_at=now, estimated_finish=None, trainer=None, token_hash=None, pausing=False
+    )

@@ -181,7 +181,5 @@ class Story:
         )
         if event.step in chapter.removed:
             chapter.removed.remove(event.step)
-        chapter.events.append(
-            self.say(f"Checkpoint created at step {event.step}", key=f"checkpoint-{event.step}")
-        )
+        chapter.events.append(self.say(f"Checkpoint created at step {event.step}", key=f"checkpoint-{event.step}"))
         self._progress(chapter, saved=event.step)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from regrade.core.ids import secrets_blob
 from regrade.ports.blobs import Blobs
 from regrade.ports.engine import Engine
+from regrade.ports.fine_tuning import FineTunedModelStore, FineTuningStore, Trainers
 from regrade.ports.store import RunStore
 from regrade.ports.system import Clock
 
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 PERIOD_SECONDS = 10.0
 _ITEMS_AT_ONCE = 5_000
 _RUNS_AT_ONCE = 100
+_MODELS_AT_ONCE = 20
 _WORKFLOWS_AT_ONCE = 1_000
 _WORKFLOW_KEPT_SECONDS = 600
 
@@ -32,6 +34,19 @@ def start_waiting_runs(runs: RunStore, engine: Engine) -> None:
     """Ask for the workflow of every run that has not ended; for all that have one this changes nothing."""
     for run in runs.unfinished():
         engine.start_run(run.id)
+
+
+def start_waiting_jobs(jobs: FineTuningStore, engine: Engine) -> None:
+    """Ask for the workflow of every fine-tuning job that somebody is to bring further."""
+    for job in jobs.unfinished():
+        engine.start_job(job.id, job.round, training=job.status != "validating_files")
+
+
+def sweep_models(models: FineTunedModelStore, trainers: Trainers, clock: Clock) -> None:
+    """Delete the files of tuned models that were deleted; an adapter's base stays."""
+    for model in models.unswept(limit=_MODELS_AT_ONCE):
+        trainers.remove(model.folder)
+        models.swept(model.name, now=clock.now())
 
 
 def forget_ended_workflows(engine: Engine, clock: Clock) -> None:
