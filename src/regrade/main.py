@@ -26,7 +26,7 @@ from regrade.api.context import Services
 from regrade.api.edge import EdgeOptions
 from regrade.api.protocol import BoundedHttp
 from regrade.core.errors import ConfigurationError
-from regrade.core.training_options import TrainingOptions
+from regrade.core.training_options import TrainingOptions, read_training
 from regrade.inference.cache import ResponseCache
 from regrade.inference.client import Models as ModelClient
 from regrade.inference.local import host as local_engine

@@ -1,4 +1,4 @@
-"""Validations of a reinforcement job: what its trainer sampled becomes a run of the job's eval, and that a reward."""
+"""Validations of a reinforcement job: what its trainer sampled becomes a run of the eval that the job has."""
 
 from dataclasses import replace
 
