@@ -1,6 +1,5 @@
 """Models whose weights lie on disk here: `[[base_models]]` of regrade.toml, read into values."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,15 +13,8 @@ MISSING_EXTRA = (
 )
 
 _KEYS = ("name", "path", "hub", "training")
-_TRAINING: Mapping[str, type[int] | type[int | float]] = {
-    "tuning": int,
-    "lora_rank": int,
-    "learning_rate": int | float,
-    "rows_at_once": int,
-    "max_length": int,
-    "max_completion_tokens": int,
-    "price": int | float,
-}
+_WHOLE = ("lora_rank", "rows_at_once", "max_length", "max_completion_tokens")
+_TRAINING = ("tuning", *_WHOLE, "learning_rate", "price")
 _TUNINGS = ("full", "lora")
 
 
@@ -107,8 +99,7 @@ def _training(table: Any, where: str) -> JsonObject:
     if not isinstance(table, dict):
         raise ConfigurationError(f"{where} must be written as a table.", param=where)
     for key, value in table.items():
-        kinds = _TRAINING.get(key)
-        if kinds is None:
+        if key not in _TRAINING:
             near = get_close_matches(key, _TRAINING, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"The keys are {', '.join(_TRAINING)}."
             raise ConfigurationError(
@@ -118,12 +109,17 @@ def _training(table: Any, where: str) -> JsonObject:
             raise ConfigurationError(
                 f"{where}.tuning is {value!r}; it must be one of {', '.join(_TUNINGS)}.", param=f"{where}.tuning"
             )
-        if key != "tuning" and (not isinstance(value, kinds) or isinstance(value, bool) or value <= 0):
+        if key != "tuning" and not _is_amount(value, whole=key in _WHOLE):
             raise ConfigurationError(
-                f"{where}.{key} is {value!r}; it must be a number above zero.", param=f"{where}.{key}"
+                f"{where}.{key} is {value!r}; it must be a {'whole ' if key in _WHOLE else ''}number above zero.",
+                param=f"{where}.{key}",
             )
     return table
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value) and value == value.strip()
+
+
+def _is_amount(value: Any, *, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value > 0
