@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from regrade.api.context import CurrentProject, CurrentServices, Services, attempt_of
-from regrade.api.http import json_response
+from regrade.api.http import is_azure, json_response
 from regrade.api.multipart import Form, announced_length, received
 from regrade.api.openapi import answers
 from regrade.api.paging import After, Order, envelope
@@ -103,11 +103,13 @@ def delete_file(services: CurrentServices, project: CurrentProject, file_id: str
         200: {"description": "The file's bytes.", "content": {_OCTETS: {"schema": _FORM["properties"]["file"]}}}
     },
 )
-def retrieve_file_content(services: CurrentServices, project: CurrentProject, file_id: str) -> Response:
+def retrieve_file_content(
+    request: Request, services: CurrentServices, project: CurrentProject, file_id: str
+) -> Response:
     """Download a file."""
-    file, pieces = services.files.content(project, file_id)
-    headers = {"content-disposition": _attachment(file.filename), "content-length": str(file.bytes)}
-    return StreamingResponse(pieces, headers=headers, media_type=_OCTETS)
+    content = services.files.content(project, file_id, azure=is_azure(request.scope))
+    headers = {"content-disposition": _attachment(content.filename), "content-length": str(content.size)}
+    return StreamingResponse(content.pieces, headers=headers, media_type=_OCTETS)
 
 
 def _document(fields: dict[str, str]) -> JsonObject:

@@ -202,8 +202,12 @@ class Trainers(Protocol):
         """Let trainers know the rewards of validations by step, from which they know the best checkpoints."""
         ...
 
-    def ask_to_save(self, job_id: str) -> bool:
-        """Let the trainer save at the end of its step and leave; whether it was told."""
+    def ask_to_save(self, job_id: str) -> None:
+        """Let the trainer save at the end of its step and leave."""
+        ...
+
+    def terminate(self, job_id: str) -> None:
+        """Tell the trainer and its children to leave; harmless where there is none."""
         ...
 
     def kill(self, job_id: str) -> None:

@@ -1,6 +1,8 @@
 """Files: what clients upload, list, read back and delete."""
 
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from regrade.core.entities import Creation, File, Page, PageRequest
 from regrade.core.errors import InvalidError, NotFoundError, TooLargeError
@@ -15,6 +17,7 @@ from regrade.types.files import CreateFile, ExpiresAfter
 from regrade.types.json import JsonObject
 
 MAX_BYTES = 512 << 20
+_RESULTS = "fine-tune-results"
 _BATCH_LIFETIME = 30 * 86_400
 _SWEEP_GRACE = 60  # a run that found its file just before it went has this long to be stored
 
@@ -26,6 +29,15 @@ class NoSuchFileError(NotFoundError):
 
     def __init__(self, file_id: str) -> None:
         super().__init__(f"No such File object: {file_id}", param="id")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file on its way to a client."""
+
+    filename: str
+    size: int
+    pieces: Iterator[bytes]
 
 
 class Files:
@@ -97,10 +109,13 @@ class Files:
         found = self._store.page(project, page, purpose=purpose, now=self._clock.now())
         return Page(data=[file_document(file) for file in found.data], has_more=found.has_more)
 
-    def content(self, project: str, file_id: str) -> tuple[File, Iterator[bytes]]:
-        """The file and its bytes in pieces."""
+    def content(self, project: str, file_id: str, *, azure: bool = False) -> Content:
+        """The file's bytes in pieces; results of fine-tuning come in base64, but not to Azure's clients."""
         file = self._file(project, file_id)
-        return file, self._blobs.pieces(file.blob)
+        pieces = self._blobs.pieces(file.blob)
+        if file.purpose != _RESULTS or azure:
+            return Content(file.filename, file.bytes, pieces)
+        return Content(file.filename, -(-file.bytes // 3) * 4, _in_base64(pieces))
 
     def delete(self, project: str, file_id: str) -> JsonObject:
         """Forget the file now; its bytes go when no run reads them any more."""
@@ -117,6 +132,17 @@ class Files:
         if file is None:
             raise NoSuchFileError(file_id)
         return file
+
+
+def _in_base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes as one base64 text."""
+    left = b""
+    for piece in pieces:
+        whole = left + piece
+        end = len(whole) - len(whole) % 3  # only the last piece may end in padding
+        yield b64encode(whole[:end])
+        left = whole[end:]
+    yield b64encode(left)
 
 
 def file_document(file: File) -> JsonObject:

@@ -10,7 +10,7 @@ from regrade.core.errors import InvalidError
 from regrade.store.creations import remember
 from regrade.store.database import Database
 from regrade.store.outages import repeats_undone
-from regrade.store.tables import files, runs
+from regrade.store.tables import files, fine_tuning_jobs, runs
 
 
 @repeats_undone
@@ -64,9 +64,20 @@ class SqlFiles:
             .where(runs.c.source_blob == files.c.blob, runs.c.status.in_(("queued", "in_progress")))
             .exists()
         )
+        learned = (
+            sa.select(fine_tuning_jobs.c.number)
+            .where(
+                sa.or_(
+                    fine_tuning_jobs.c.training_blob == files.c.blob,
+                    fine_tuning_jobs.c.validation_blob == files.c.blob,
+                ),
+                fine_tuning_jobs.c.status == "validating_files",
+            )
+            .exists()
+        )
         # Two queries rather than one with `or`, for which SQLite would not use the indexes of these few rows.
         gone = (
-            sa.select(files.c.blob).where(files.c.blob.is_not(None), past < before, ~read)
+            sa.select(files.c.blob).where(files.c.blob.is_not(None), past < before, ~read, ~learned)
             for past in (files.c.deleted_at, files.c.expires_at)
         )
         with self._database.read() as connection:

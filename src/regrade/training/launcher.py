@@ -100,6 +100,7 @@ class Launcher:
             if not _lock_patiently(lock):
                 return
             (job.path / _PID).unlink(missing_ok=True)
+            job.withdraw_pause()
             with job.log_file.open("ab") as log:
                 self._children.append(
                     subprocess.Popen(  # noqa: S603 - the operator's command, or our own
@@ -146,24 +147,26 @@ class Launcher:
         """Let trainers know the rewards of validations by step."""
         self._job(job_id).write_rewards(rewards)
 
-    def ask_to_save(self, job_id: str) -> bool:
-        """Let the trainer save at the end of its step and leave; whether it was told."""
-        return self._signal(job_id, signal.SIGTERM)
+    def ask_to_save(self, job_id: str) -> None:
+        """Let the trainer save at the end of its step and leave: by a file, which it finds on any machine."""
+        self._job(job_id).ask_pause()
 
     def kill(self, job_id: str) -> None:
         """End the trainer and its children at once."""
         self._signal(job_id, signal.SIGKILL)
 
-    def _signal(self, job_id: str, number: signal.Signals) -> bool:
+    def terminate(self, job_id: str) -> None:
+        """Tell the trainer and its children to leave."""
+        self._signal(job_id, signal.SIGTERM)
+
+    def _signal(self, job_id: str, number: signal.Signals) -> None:
         """Signals reach the whole session that the trainer was started in; numbers of the dead are not used."""
         if not self.running(job_id):
-            return False
+            return
         with suppress(OSError, ValueError):
             session, machine = (self._job(job_id).path / _PID).read_text(encoding="utf-8").split()
             if machine == os.uname().nodename:
                 os.killpg(int(session), number)
-                return True
-        return False
 
     def last_words(self, job_id: str) -> str:
         """The end of what trainers printed."""

@@ -73,7 +73,6 @@ class FineTuningJobs:
         self._grace_seconds = grace_seconds
         self._grading_url = grading_url
         self._new_token = new_token
-        self._asked_to_save: set[str] = set()
 
     async def read_files(self, job_id: str) -> None:
         """Read the files of a new job and queue it."""
@@ -153,7 +152,6 @@ class FineTuningJobs:
         """A trainer works on the job after this: one that does already, or a new one."""
         if job.status == "running" and self._ports.trainers.running(job.id):
             return job
-        self._asked_to_save.discard(job.id)
         slot = self._free_slot(job)
         spec, hashed = self._spec(job)
         self._ports.trainers.prepare(spec)
@@ -186,8 +184,8 @@ class FineTuningJobs:
                 return None
         elif now.pausing != job.pausing:
             chapter.job = replace(job, pausing=now.pausing)
-        if now.pausing and job.id not in self._asked_to_save and self._ports.trainers.ask_to_save(job.id):
-            self._asked_to_save.add(job.id)
+        if now.pausing:
+            self._ports.trainers.ask_to_save(job.id)
         return chapter
 
     def _save(self, chapter: Chapter) -> bool:
@@ -372,12 +370,10 @@ async def end_trainer(
     """Let the trainer of an ended job leave, then make it."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + grace_seconds
-    asked = False
+    trainers.terminate(job.id)
     while trainers.running(job.id):
         if loop.time() >= deadline:
             trainers.kill(job.id)
-        elif not asked:
-            asked = trainers.ask_to_save(job.id)
         await asyncio.sleep(_LOOK_SECONDS)
     await asyncio.to_thread(jobs.forget_trainer, job)
 

@@ -101,7 +101,9 @@ class Story:
                 self._tell_step(chapter, event.step, event.metrics, always=True)
                 chapter.validations.append(event)
             case CheckpointSaved():
-                self._checkpoint(chapter, event)
+                self._progress(chapter, saved=event.step)
+                if event.asked_for:
+                    self._checkpoint(chapter, event)
             case CheckpointRemoved():
                 chapter.removed.append(event.step)
                 chapter.checkpoints.pop(event.step, None)
@@ -168,7 +170,7 @@ class Story:
             step=event.step,
             name=name,
             created_at=event.at,
-            metrics={**event.metrics, **self.metrics_of(event.step)},
+            metrics=self.metrics_of(event.step),
         )
         chapter.models[name] = FineTunedModel(
             name=name,
@@ -182,4 +184,3 @@ class Story:
         if event.step in chapter.removed:
             chapter.removed.remove(event.step)
         chapter.events.append(self.say(f"Checkpoint created at step {event.step}", key=f"checkpoint-{event.step}"))
-        self._progress(chapter, saved=event.step)
