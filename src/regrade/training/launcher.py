@@ -35,6 +35,7 @@ _LOCK = "trainer.lock"
 _PID = "trainer.pid"
 _ADAPTER = "adapter_config.json"
 _LAST_BYTES = 4_000
+_OF_TRAINERS = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "training_args.bin")
 _LOCK_ATTEMPTS = 40
 _LOCK_PAUSE_S = 0.05
 # The shell writes its number and its machine's name, then becomes the trainer.
@@ -182,11 +183,14 @@ class Launcher:
         shutil.rmtree(self._folder / folder, ignore_errors=True)
 
     def remove_rest(self, job_id: str) -> None:
-        """Delete what an ended job needs no more: rows and samples."""
+        """Delete what an ended job needs no more: rows, samples, and what only a trainer reads of checkpoints."""
         job = self._job(job_id)
         for file in (job.train_file, job.valid_file):
             file.unlink(missing_ok=True)
         shutil.rmtree(job.path / "validation", ignore_errors=True)
+        for pattern in _OF_TRAINERS:
+            for file in job.checkpoints.glob(f"*/{pattern}"):
+                file.unlink(missing_ok=True)
 
     def _job(self, job_id: str) -> JobFolder:
         return JobFolder(self._folder / job_id)

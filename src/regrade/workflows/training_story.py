@@ -153,7 +153,7 @@ class Story:
     def _tell_step(self, chapter: Chapter, step: int, found: JsonObject, *, always: bool = False) -> None:
         """Tell a step's numbers; what is told of it later is added to them."""
         total = chapter.job.progress.get("total_steps", step)
-        data = {**self._steps.get(step, {}), **found, "step": step, "total_steps": total}
+        data = _merged(self._steps.get(step, {}), {**found, "step": step, "total_steps": total})
         apart = ceil(total / MAX_STEPS_TOLD)
         if not always and step not in self._steps and step % apart and step != total:
             return
@@ -184,3 +184,12 @@ class Story:
         if event.step in chapter.removed:
             chapter.removed.remove(event.step)
         chapter.events.append(self.say(f"Checkpoint created at step {event.step}", key=f"checkpoint-{event.step}"))
+
+
+def _merged(earlier: JsonObject, later: JsonObject) -> JsonObject:
+    """Numbers of one step that were told in parts, in groups within groups."""
+    found = {**earlier}
+    for key, value in later.items():
+        known = found.get(key)
+        found[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return found

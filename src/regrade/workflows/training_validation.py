@@ -106,7 +106,11 @@ def _measured(tally: Tally) -> JsonObject:
     [criterion] = tally.criteria.values()
     rows = criterion.graded + criterion.errored
     reward = criterion.total_score / rows if rows else 0.0
-    return {"full_valid_mean_reward": reward, "valid_reward_mean": reward}
+    return {
+        "full_valid_mean_reward": reward,
+        "valid_reward_mean": reward,
+        "scores": {"valid_reward_mean": reward},
+    }
 
 
 def _noted(job: FineTuningJob, **values: JsonObject) -> FineTuningJob:
