@@ -162,7 +162,7 @@ def divide(
     for project, amount in fair(units - units // 10, totals, weights).items():
         for process, part in fair(amount, by_project[project], {}).items():
             parts[process] += part
-    left = units - sum(parts.values())
+    left = max(0.0, units - sum(parts.values()))
     spare = (left - floor(left / 2)) / len(parts)
     return _wholes({process: part + spare for process, part in parts.items()}, turn)
 
