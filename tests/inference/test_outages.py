@@ -123,3 +123,35 @@ def test_calls_that_wait_can_be_cancelled(world, own):
             return models.waiting()
 
     assert asyncio.run(cancelled()) == {}
+
+
+def test_an_endpoint_that_answers_with_errors_alone_is_not_waited_for_as_long_as_one_that_is_gone(there):
+    async def asked():
+        async with there.models(attempts=2, first_pause_s=0.01, patience_s=6.0) as models:
+            calls = (models.ask(chat("echo@500", f"{n}")) for n in range(20))
+            return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5.0)
+
+    errors = asyncio.run(asked())
+    assert {type(each) for each in errors} == {ModelError}
+    assert all("answered 500" in each.message for each in errors)
+
+
+def test_who_errs_in_vain_is_not_waited_for_again_until_it_has_answered(there):
+    async def asked():
+        async with there.models(attempts=2, first_pause_s=0.01, patience_s=3.0) as models:
+            health = (await models._lane("echo@500")).health  # the same for all models of the endpoint
+            calls = (models.ask(chat("echo@500", f"{n}")) for n in range(20))
+            await asyncio.gather(*calls, return_exceptions=True)
+            health._seen_at -= 10  # a quiet moment later
+            there.up.forget()
+            calls = (models.ask(chat("echo@500", f"again {n}")) for n in range(20))
+            again = await asyncio.gather(*calls, return_exceptions=True)
+            requests = there.up.state()["requests"]
+            waited = models.waiting()
+            await models.ask(chat("echo"))
+            return again, requests, waited
+
+    again, requests, waited = asyncio.run(asked())
+    assert {type(each) for each in again} == {ModelError}
+    assert requests == 40  # each call had its attempts
+    assert waited == {}

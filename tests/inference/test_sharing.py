@@ -28,7 +28,7 @@ def test_a_process_with_all_the_calls_uses_the_limit_beside_idle_ones_and_all_to
     with fleet(tmp_path, own.url, 3, database_url=database_url, max_concurrency=40) as (loaded, *idle):
         for asker in idle:
             asker.ask(model=SLOW, at_once=1, calls=1)
-        loaded.ask(model=SLOW, at_once=200, seconds=5)
+        loaded.ask(model=SLOW, at_once=80, seconds=5)
         for asker in (loaded, *idle):
             asker.ended()
     calls = own.calls()
@@ -58,8 +58,8 @@ def test_rates_are_kept_and_used_in_every_ten_seconds_whoever_has_the_calls(tmp_
 
 def test_the_part_of_a_process_that_was_killed_goes_to_the_others(tmp_path, own):
     with fleet(tmp_path, own.url, 2, max_concurrency=40) as (one, two):
-        one.ask(model=SLOW, at_once=100, seconds=30)
-        two.ask(model=SLOW, at_once=100, seconds=13)
+        one.ask(model=SLOW, at_once=60, seconds=30)
+        two.ask(model=SLOW, at_once=60, seconds=13)
         time.sleep(3)
         one.kill()
         two.ended()
@@ -72,7 +72,7 @@ def test_the_part_of_a_process_that_was_killed_goes_to_the_others(tmp_path, own)
 def test_ten_rows_of_one_project_do_not_wait_for_the_thousands_of_another(tmp_path, own):
     with fleet(tmp_path, own.url, 2, max_concurrency=20, projects={"large": 3}) as (one, two):
         for asker in (one, two):
-            asker.ask(model=SLOW, project="large", at_once=300, seconds=6)
+            asker.ask(model=SLOW, project="large", at_once=60, seconds=6)
         time.sleep(3)
         one.ask(model=SLOW, project="small", at_once=10, calls=10)
         slowest = one.ended()["slowest"]

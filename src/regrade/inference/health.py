@@ -10,6 +10,8 @@ from regrade.ports.system import Clock
 _SUSPECTS = 4
 _LONGEST_GAP_S = 10.0
 _QUIET_S = 5.0
+_WITH_ERRORS = 0.1
+"""The part of the patience that is for an endpoint which answers, but only with errors."""
 
 
 class Health:
@@ -18,6 +20,10 @@ class Health:
     It is down when it cannot be reached or says so (502, 503, 504), or when several calls failed and none was
     answered meanwhile. While it is down, one waiting call at a time tries; the first answer lets all go on.
     Once patience is over, calls fail at once; after a quiet moment, with no call at all, it gets another chance.
+
+    One that answers every call with an error of its own, such as 500, is there: perhaps it restarts something
+    behind it, but sooner or later the reason must be what it is asked. It is waited for a tenth as long; and after
+    that, until there is an answer, its errors are those of the calls that meet them.
     """
 
     def __init__(self, policy: Policy, clock: Clock) -> None:
@@ -28,6 +34,10 @@ class Health:
         self._suspects: set[int] = set()
         self._down_since: float | None = None
         self._down_since_unix = 0
+        self._silent = False
+        """Whether, while it is down, a failure was more than an error in an answer."""
+        self._errs = False
+        """Whether it was waited for in vain while it answered with errors."""
         self._seen_at = 0.0
         self._last: Failure | None = None
         self._try_at = 0.0
@@ -48,6 +58,7 @@ class Health:
     def answered(self) -> None:
         """The endpoint works: whatever it answered, it did."""
         self.answers += 1
+        self._errs = False
         self._forget()
 
     def _forget(self) -> None:
@@ -61,8 +72,11 @@ class Health:
     def failed(self, caller: int, failure: Failure, now: float) -> None:
         """A call (any number that tells calls apart) got no answer."""
         self._suspects.add(caller)
-        if failure.kind is not Kind.DOWN and len(self._suspects) < _SUSPECTS and not self.down:
+        silent = failure.kind is Kind.DOWN or failure.status is None
+        its_own = len(self._suspects) < _SUSPECTS or (self._errs and not silent)
+        if failure.kind is not Kind.DOWN and its_own and not self.down:
             return
+        self._silent = silent or (self._silent and self.down)
         if self._down_since is None:
             self._down_since, self._down_since_unix = now, self._clock.now()
             self._gap = self._policy.first_pause_s
@@ -84,9 +98,10 @@ class Health:
                 self._gap = min(2 * self._gap, _LONGEST_GAP_S)
                 self._try_at = now + self._gap
                 return
-            until = self._down_since + self._policy.patience_s
+            until = self._down_since + self._policy.patience_s * (1.0 if self._silent else _WITH_ERRORS)
             if now >= until:
                 self._seen_at = now
+                self._errs = not self._silent
                 raise self._given_up(now)
             self._waiting += 1
             try:
