@@ -2,9 +2,9 @@
 
     python bench/limits.py [PROCESSES] [SECONDS]
 
-For each limit, one process has all the calls first, then another one has them, then all do; the others are idle. `use` is
-the mean of what the endpoint got against the limit, without the first two seconds of each part; `most` is the most in
-any ten seconds (of what is in flight: at any moment). The endpoint (tests/upstream.py) is a process of its own.
+For each limit, one process has all the calls first, then another one has them, then all do; the others are idle.
+`use` is the mean of what the endpoint got against the limit, without the first two seconds of each part; `most` is the
+most in any ten seconds (of what is in flight: at any moment). The endpoint (tests/upstream.py) is a process of its own.
 """
 
 import argparse
@@ -21,17 +21,13 @@ SETTLING = 2.0
 TOKENS = 4_000
 
 
-def loads(askers, seconds):
-    """Who has the calls in each part."""
-    return [("one has all calls", askers[:1]), ("another one has", askers[1:2]), ("all have", askers)]
-
-
 def measured(count, seconds, model, at_once, **limits):
     """(what the part is called, calls that ended, when it began and ended by the endpoint's clock) of each part."""
     with tempfile.TemporaryDirectory() as folder, upstream() as up:
         with fleet(Path(folder), up.url, count, **limits) as askers:
             parts = []
-            for name, busy in loads(askers, seconds):
+            loads = (("one has all calls", askers[:1]), ("another one has", askers[1:2]), ("all have", askers))
+            for name, busy in loads:
                 began = time.monotonic()
                 for asker in busy:
                     asker.ask(model=model, at_once=at_once, seconds=seconds)
@@ -55,7 +51,7 @@ def main():
     print(f"40 at once           most {most_at_once(calls) / 40:.2f}")
 
     for name, limit, model, limits, of in (
-        ("20 requests/s", 20.0, "echo", {"requests_per_minute": 1200}, lambda call: 1.0),
+        ("20 requests/s", 20.0, "echo", {"requests_per_minute": 1200}, lambda _: 1.0),
         ("4000 tokens/s", float(TOKENS), "long=300", {"tokens_per_minute": 60 * TOKENS}, lambda call: call[3]),
     ):
         parts, calls = measured(given.processes, given.seconds, model, 20, **limits)

@@ -15,12 +15,11 @@ import uuid
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from databases import engine_of
 from regrade.inference.client import Models
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
 from regrade.ports.models import ModelCall
-from regrade.store.database import Database
+from regrade.store.database import Database, postgres_engine, sqlite_engine
 from regrade.store.limit_claims import SqlLimitLedger
 from regrade.system import SystemClock
 
@@ -47,7 +46,8 @@ async def load(models, order, answered, slowest):
 
 
 async def main(config, url, folder):
-    database = Database(engine_of(url, Path(folder) / "regrade.sqlite3"))
+    path = Path(folder) / "regrade.sqlite3"
+    database = Database(sqlite_engine(path) if url == "sqlite" else postgres_engine(url))
     registry = Registry(Path(config), variable=lambda _: None)
     answered, slowest = Counter(), defaultdict(float)
     async with Models(
