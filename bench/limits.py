@@ -3,8 +3,9 @@
     python bench/limits.py [PROCESSES] [SECONDS]
 
 For each limit, one process has all the calls first, then another one has them, then all do; the others are idle.
-`use` is the mean of what the endpoint got against the limit, without the first two seconds of each part; `most` is the
-most in any ten seconds (of what is in flight: at any moment). The endpoint (tests/upstream.py) is a process of its own.
+`use` is the mean of what the endpoint got against the limit, without the first two seconds of each part; `most` is
+the most in any ten seconds (of what is in flight: at any moment). The endpoint (tests/upstream.py) is a process of
+its own.
 """
 
 import argparse
