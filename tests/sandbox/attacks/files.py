@@ -76,19 +76,6 @@ def attack(targets):
     os.unlink(link)
     return True
 """,
-    "link_shared_file_into_scratch": """
-import os, tempfile
-def attack(targets):
-    link = os.path.join(tempfile.gettempdir(), f"hard-{os.getpid()}")
-    try:
-        os.link(os.__file__, link)
-    except OSError as error:
-        if error.errno != 18:
-            raise
-        return True
-    os.unlink(link)
-    return True
-""",
     "proc_self_maps": _READ.format(path='"/proc/self/maps"'),
     "proc_server_status": _READ.format(path="f\"/proc/{targets['server']}/status\""),
     "proc_list": """
@@ -153,12 +140,6 @@ def attack(targets):
     os.chmod(targets["sacrifice"], 0o777)
     return True
 """,
-    "fchmod": """
-import os
-def attack(targets):
-    os.fchmod(os.open(os.__file__, os.O_RDONLY), os.stat(os.__file__).st_mode & 0o7777)
-    return True
-""",
     "chown": """
 import os
 def attack(targets):
@@ -185,6 +166,28 @@ def attack(targets):
     name = os.path.join(tempfile.gettempdir(), f"fifo-{os.getpid()}")
     os.mkfifo(name)
     os.unlink(name)
+    return True
+""",
+}
+
+OF_OTHERS = {
+    "link_shared_file_into_scratch": """
+import os, tempfile
+def attack(targets):
+    link = os.path.join(tempfile.gettempdir(), f"hard-{os.getpid()}")
+    try:
+        os.link(os.__file__, link)
+    except OSError as error:
+        if error.errno != 18:
+            raise
+        return True
+    os.unlink(link)
+    return True
+""",
+    "fchmod": """
+import os
+def attack(targets):
+    os.fchmod(os.open(os.__file__, os.O_RDONLY), os.stat(os.__file__).st_mode & 0o7777)
     return True
 """,
 }
@@ -223,12 +226,13 @@ def attack(targets):
 STAT = """
 import os
 def attack(targets):
-    return os.stat(targets["secret_file"]).st_size > 0
+    return os.stat("/etc/passwd").st_size > 0
 """
 
 ATTACKS: tuple[Attack, ...] = (
     *python("files", READING),
     *python("files", CHANGING),
+    *python("files", OF_OTHERS, "as root"),
     *python("persistence", LASTING, "as root"),
     Attack(name="stat_outside", group="metadata", source=STAT, leaks=frozenset({"landlock"})),
     *python(

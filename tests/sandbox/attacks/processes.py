@@ -122,7 +122,6 @@ SIGNALS = (
             "kill_server": f'call(nr["kill"], {_PID}, 0)',
             "kill_bystander": f'call(nr["kill"], {_BYSTANDER}, 0)',
             "kill_group": 'call(nr["kill"], 0, 0)',
-            "kill_one": 'call(nr["kill"], 1, 0)',
             "tgkill_server": f'call(nr["tgkill"], {_PID}, {_PID}, 0)',
             "tkill_server": f'call(nr["tkill"], {_PID}, 0)',
             "pidfd_open": f'call(nr["pidfd_open"], {_PID}, 0)',
@@ -144,6 +143,7 @@ SIGNALS = (
             "timer_descriptor": 'call(nr["timerfd_create"], 99, 0)',
         }.items()
     ),
+    system_call("kill_one", 'call(nr["kill"], 1, 0)', "as root", group="signals"),
     system_call("alarm", 'call(nr["alarm"], 0)', group="signals", machines=_X86),
     system_call("kill_all", 'call(nr["kill"], -1, 0)', "never", group="signals"),
     system_call("stop_itself", 'call(nr["kill"], os.getpid(), 19)', "never", group="signals"),
