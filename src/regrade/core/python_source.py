@@ -2,25 +2,32 @@
 
 import ast
 
-_EXECUTORS = frozenset(
-    ("exec", "eval", "compile", "__import__", "importlib", "runpy", "pickle", "code", "ctypes", "subprocess")
-)
-"""Names by which a grader runs code that it was given: the answer of a model, most likely."""
+_FUNCTIONS = frozenset(("exec", "eval", "compile", "__import__", "__builtins__"))
+_METHODS = frozenset(("exec", "eval", "__import__", "unsafe_load", "UnsafeLoader", "read_pickle"))
+"""Not compile: of all methods, that of `re` is the one that graders call."""
+_MODULES = frozenset((
+    "builtins", "cffi", "cloudpickle", "code", "codeop", "ctypes", "dill", "doctest", "importlib", "joblib", "marshal",
+    "numexpr", "pickle", "runpy", "shelve", "subprocess", "sympy", "timeit",
+))  # fmt: skip
+"""sympy evaluates every text that it is handed as a formula."""
 
 
 def runs_code(source: str) -> bool:
     """Whether the source names anything by which code in a row could run, and change how others are graded."""
     for node in ast.walk(_parse(source)):
         match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name):
-                names = [name]
+            case ast.Name(id=name):
+                found = name in _FUNCTIONS
+            case ast.Attribute(attr=name):
+                found = name in _METHODS
             case ast.Import(names=aliases):
-                names = [alias.name.partition(".")[0] for alias in aliases]
+                found = any(alias.name.partition(".")[0] in _MODULES for alias in aliases)
             case ast.ImportFrom(module=module, names=aliases):
-                names = [(module or "").partition(".")[0], *(alias.name for alias in aliases)]
+                imports = {alias.name for alias in aliases}
+                found = (module or "").partition(".")[0] in _MODULES or not _METHODS.isdisjoint(imports)
             case _:
                 continue
-        if not _EXECUTORS.isdisjoint(names):
+        if found:
             return True
     return False
 
