@@ -6,8 +6,8 @@ _FUNCTIONS = frozenset(("exec", "eval", "compile", "__import__", "__builtins__")
 _METHODS = frozenset(("exec", "eval", "__import__", "unsafe_load", "UnsafeLoader", "read_pickle"))
 """Not compile: of all methods, that of `re` is the one that graders call."""
 _MODULES = frozenset((
-    "builtins", "cffi", "cloudpickle", "code", "codeop", "ctypes", "dill", "doctest", "importlib", "joblib", "marshal",
-    "numexpr", "pickle", "runpy", "shelve", "subprocess", "sympy", "timeit",
+    "builtins", "cffi", "cloudpickle", "code", "codeop", "ctypes", "dill", "doctest", "importlib", "joblib",
+    "marshal", "numexpr", "pickle", "runpy", "shelve", "subprocess", "sympy", "timeit",
 ))  # fmt: skip
 """sympy evaluates every text that it is handed as a formula."""
 
