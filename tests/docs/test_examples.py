@@ -10,6 +10,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
     "quickstart.py": ["completed: 3 of 5 rows passed", "failed: Australia", "failed: Canada"],
     "graders.py": ["reward 0.8", "'exact': 1.0"],
+    "python_grader.py": ["completed: 2 of 3 rows passed", "off by 60"],
     "azure.py": ["/evals/eval_"],
 }
 

@@ -164,7 +164,10 @@ def _message(message: JsonObject) -> Message:
 def _result(result: JsonObject, names: dict[str, str]) -> Result:
     shown = ("name", "type", "passed", "score", "error", "sample", "sub_scores")
     notes = [(key, _readable(value)) for key, value in result.items() if key not in shown and value is not None]
-    answers = (result.get("sample") or {}).get("output") or []
+    own_sample = result.get("sample") or {}
+    if own_sample.get("stdout"):
+        notes.append(("printed", _readable(own_sample["stdout"])))
+    answers = own_sample.get("output") or []
     notes += [("answer", _readable(message.get("content") or "")) for message in answers]
     return Result(
         name=names.get(result["name"]) or result["name"],
