@@ -57,8 +57,9 @@ def main() -> None:
 class Flushes:
     """What a worker does."""
 
-    def __init__(self, database: Database, bodies: list[bytes]) -> None:
+    def __init__(self, database: Database, bodies: list[bytes], batch: int = BATCH) -> None:
         self._runs, self._chunks, self._bodies = SqlRuns(database), SqlChunks(database), bodies
+        self._batch = batch
 
     def write(self, number: int) -> float:
         """Write all bodies as one chunk of a new run; the seconds that it took."""
@@ -80,10 +81,10 @@ class Flushes:
         self._chunks.plan(run, [chunk], source_blob="b", tally=tally.as_json(), now=NOW)
         claim = self._chunks.claim(run, 0)
         started = time.perf_counter()
-        for first in range(0, rows, BATCH):
+        for first in range(0, rows, self._batch):
             batch = [
                 FinishedItem(first + n, "pass", NOW, b"[1.0]", body)
-                for n, body in enumerate(self._bodies[first : first + BATCH])
+                for n, body in enumerate(self._bodies[first : first + self._batch])
             ]
             for _ in batch:
                 tally.add("pass")
