@@ -135,6 +135,33 @@ def test_a_response_goes_on_from_another_and_knows_what_was_said(client, spoken)
     assert len(list(client.responses.input_items.list(again.id))) == 7
 
 
+@pytest.mark.parametrize("model", ["echo", "think", "refusal", "truncated", "tool"])
+def test_a_stored_response_is_read_again_as_a_stream(client, model):
+    tool = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": False}
+    tools = {"tools": [tool]} if model == "tool" else {}
+    kept = client.responses.create(model=f"both/{model}", input="one two three", **tools)
+    events = list(client.responses.retrieve(kept.id, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert [event.type for event in events[:3]] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+    ]
+    assert (events[-1].type, events[-1].response) == (f"response.{kept.status}", kept)
+    assert [event.item for event in events if event.type == "response.output_item.done"] == kept.output
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert text == kept.output_text
+    assert list(client.responses.retrieve(kept.id, stream=True, starting_after=2)) == events[3:]
+
+
+def test_the_stream_of_a_response_in_the_background_ends_with_it(client):
+    kept = client.responses.create(model="resp/echo", input="hello", background=True)
+    *_, last = client.responses.retrieve(kept.id, stream=True)
+    assert (last.type, last.response.output_text) == ("response.completed", "hello")
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_unknown", stream=True)
+
+
 def test_a_deleted_response_is_gone_and_nothing_goes_on_from_it(client):
     response = client.responses.create(model="both/echo", input="hi")
     client.responses.delete(response.id)
@@ -164,13 +191,6 @@ def test_a_response_in_the_background_is_cancelled_and_deleted_where_it_runs(cli
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(response.id)
     assert up.state()["background"] == 0
-
-
-def test_a_stored_response_is_answered_whole(client):
-    response = client.responses.create(model="resp/echo", input="hi")
-    with pytest.raises(openai.BadRequestError) as refused:
-        client.responses.retrieve(response.id, stream=True)
-    assert refused.value.param == "stream"
 
 
 def test_only_what_runs_in_the_background_can_be_cancelled(client):

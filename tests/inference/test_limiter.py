@@ -1,11 +1,12 @@
 import asyncio
+import math
 from email.utils import formatdate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrade.core.shares import Limits
+from regrade.core.shares import Amounts, Limits
 from regrade.inference.bucket import Bucket
 from regrade.inference.limiter import Limiter
 from regrade.inference.retry import Budget, Policy, exhausted_for, retry_after, span
@@ -117,6 +118,73 @@ def test_answers_that_get_much_slower_cut_the_limit_unless_fewer_at_once_are_no_
     limits = asyncio.run(slowed())
     assert min(limits) < 32
     assert min(limits) >= 20  # and not down and down
+
+
+def test_turns_go_round_among_projects_by_their_weights_and_to_the_urgent_first_within_one():
+    async def given():
+        turns, loop = limiter(6), asyncio.get_running_loop()
+        turns.grant(Amounts(6.0), math.inf, Amounts(), {"heavy": 2.0}, loop.time())
+        for _ in range(6):
+            await turns.acquire(project="before")
+        order = []
+
+        async def ask(project, urgency):
+            await turns.acquire(urgency=urgency, project=project)
+            order.append((project, urgency))
+
+        waiting = [ask("large", 9) for _ in range(20)] + [ask("heavy", 5 - n) for n in range(4)] + [ask("small", 7)]
+        tasks = [asyncio.create_task(each) for each in waiting]
+        await asyncio.sleep(0)
+        for _ in range(6):
+            turns.release("before")
+            await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return order
+
+    order = asyncio.run(given())
+    assert [urgency for project, urgency in order if project == "heavy"] == [2, 3, 4]
+    assert sorted(project for project, _ in order) == ["heavy"] * 3 + ["large"] * 2 + ["small"]
+
+
+def test_a_grant_that_is_over_leaves_a_small_part_until_the_next_one():
+    async def lived():
+        turns, loop = limiter(20), asyncio.get_running_loop()
+        levels = []
+        for granted, until in ((Amounts(0.0), math.inf), (Amounts(8.0), -1.0), (Amounts(8.0), math.inf)):
+            turns.grant(granted, until, Amounts(2.0), {}, loop.time())
+            tasks = [asyncio.create_task(turns.acquire()) for _ in range(12)]
+            await asyncio.sleep(0.01)
+            levels.append(turns.in_flight)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for _ in range(turns.in_flight):
+                turns.release()
+        return levels
+
+    assert asyncio.run(lived()) == [0, 2, 8]
+
+
+def test_needs_are_told_by_project_and_only_as_far_as_the_endpoint_bears_them():
+    async def told():
+        turns, loop = limiter(200, requests=60_000), asyncio.get_running_loop()
+        tasks = [asyncio.create_task(turns.acquire(project="one")) for _ in range(150)]
+        await asyncio.sleep(0.01)
+        first = turns.needs(loop.time())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(turns.in_flight):
+            turns.release("one")
+        turns.needs(loop.time())
+        return first, turns.needs(loop.time())
+
+    first, last = asyncio.run(told())
+    assert first["one"].turns == pytest.approx(2 * 32 + 4)
+    assert first["one"].requests > 100
+    assert last == {}
 
 
 def test_a_closed_limiter_opens_by_itself():

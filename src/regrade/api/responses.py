@@ -16,7 +16,6 @@ from regrade.api.openapi import answers, streams, takes
 from regrade.api.paging import DEFAULT_LIMIT, After, Limit, Order
 from regrade.api.stored_objects import earlier, list_response
 from regrade.core.entities import PageRequest
-from regrade.core.errors import InvalidError
 from regrade.types.responses import CreateResponse, InputItemList, ResponseDeleted
 from regrade.types.responses import Response as ResponseAnswer
 
@@ -43,17 +42,23 @@ async def create_response(request: Request) -> Response:
     return await streaming.answer(request, services.responses.create(project, document, creation))
 
 
-@router.get("/responses/{response_id}", operation_id="getResponse", responses=answers(ResponseAnswer))
+@router.get("/responses/{response_id}", operation_id="getResponse", responses=streams(ResponseAnswer))
 async def retrieve_response(
     request: Request,
     services: CurrentServices,
     project: CurrentProject,
     response_id: str,
-    stream: Annotated[bool, Query(description="Refused: what is stored is answered whole.")] = False,
+    stream: Annotated[
+        bool, Query(description="Answer with the events that the response might have come in.")
+    ] = False,
+    starting_after: Annotated[
+        int, Query(description="With `stream`: the number of the last event not wanted.")
+    ] = -1,
 ) -> Response:
     """Retrieve a stored response."""
     if stream:
-        raise InvalidError("A stored response is answered whole; read it without 'stream'.", param="stream")
+        events = services.responses.replay(project, response_id, after=starting_after)
+        return await streaming.stream(request, events)
     return await streaming.answer(request, services.responses.get(project, response_id))
 
 

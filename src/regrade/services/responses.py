@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from regrade.core import metadata, stored_answers
+from regrade.core import metadata, replay, stored_answers
 from regrade.core.endpoints import Endpoint
 from regrade.core.entities import Creation, Page, PageRequest, StoredObject
 from regrade.core.errors import InvalidError, ModelError, NotFoundError, StateError
@@ -43,6 +43,7 @@ _UNSTORED = frozenset({"store", "metadata", "stream", "stream_options"})
 _ELSEWHERE = ("background", "conversation")
 """What an endpoint keeps itself, and only one that speaks responses can."""
 _PENDING = ("queued", "in_progress")
+_LOOK_SECONDS = 1.0
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 
 
@@ -145,6 +146,19 @@ class Responses:
         if stored.status in _PENDING:
             stored = await self._refreshed(stored, "retrieve")
         return stored_answers.response_document(stored)
+
+    async def replay(self, project: str, response_id: str, *, after: int = -1) -> AsyncGenerator[bytes]:
+        """The events of a stored response after number `after`; of one in the background once it has ended."""
+        response = await self.get(project, response_id)
+        for event in replay.begun(response):
+            if event["sequence_number"] > after:
+                yield named_event(event)
+        while response["status"] in _PENDING:
+            await asyncio.sleep(_LOOK_SECONDS)
+            response = await self.get(project, response_id)
+        for event in replay.ended(response):
+            if event["sequence_number"] > after:
+                yield named_event(event)
 
     async def cancel(self, project: str, response_id: str) -> JsonObject:
         """End what runs in the background; harmless where it has ended. Raises StateError for others."""
