@@ -19,7 +19,14 @@ def test_all_is_well_on_an_empty_directory(tmp_path):
     answer = regrade("doctor", "--json", "--data-dir", tmp_path, REGRADE_PORT=free_port())
     assert answer.returncode == 0
     assert json.loads(answer.stdout)["ok"] is True
-    assert list(checks(answer)) == ["Versions", "Open files", "Data directory", "Database", "Server"]
+    assert list(checks(answer)) == [
+        "Versions",
+        "Open files",
+        "Data directory",
+        "Database",
+        "Python graders",
+        "Server",
+    ]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
+from regrade.core.errors import RegradeError
 from regrade.ports.grading import GraderError
 from regrade.ports.sandbox import PythonGrade
 from regrade.sandbox.budget import Budget
@@ -160,7 +161,7 @@ class Program:
         """One more process. Where there cannot be one, all rows that wait are told so."""
         try:
             worker = await self._new_worker()
-        except (ZygoteError, OSError) as error:
+        except (RegradeError, OSError) as error:
             self._starting -= 1
             self._place.budget.give_back()
             if not self._workers:

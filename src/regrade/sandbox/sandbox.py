@@ -134,8 +134,9 @@ class PythonSandbox:
         try:
             self._folder = Folder()
             self._environment = find(self._options, self._folder.packages)
-        except ConfigurationError:
-            raise
+        except ConfigurationError as error:
+            self._reason = error.message
+            return "refuse"
         except (OSError, RegradeError, subprocess.SubprocessError) as error:
             self._reason = f"the graders' interpreter does not work: {error}"
             return "refuse"
