@@ -74,7 +74,9 @@ def test_what_a_process_leaves_that_is_killed_between_blob_and_record_goes_after
                 runs.add = die
                 service = Runs(
                     evals=evals, runs=runs, blobs=world.blobs, engine=None, ids=world.ids, clock=world.clock,
-                    definitions=RunDefinitions(world.file_store, world.blobs, None, None, world.clock),
+                    definitions=RunDefinitions(
+                        world.file_store, world.blobs, models=None, sandbox=None, tuned=None, clock=world.clock
+                    ),
                     public_url="",
                 )
                 service.create("default", eval_["id"], {"data_source": inline_source([row(0, right=True)])}, None)
