@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +14,17 @@ from sqlalchemy import event
 
 from regrade.core.jsontext import dumps, loads
 
-_QUEUE = "work"
-_TRAINING_QUEUE = "training"
+_RUNS, _CHUNKS, _TRAINING = "runs", "work", "training"
 _SCHEMA = "regrade_engine"  # on PostgreSQL; a file of its own has no need of one
 _RAISED = "raised"
 _RUN = "eval_run"
 _CHUNK = "eval_run_chunk"
 _FILES = "fine_tuning_files"
 _TRAIN = "fine_tuning_job"
+_QUEUE_OF = {_RUN: _RUNS, _CHUNK: _CHUNKS, _FILES: _CHUNKS, _TRAIN: _TRAINING}
 _POLL_SECONDS = 0.1
+_RUNS_AT_ONCE = 500
+"""Runs that one process leads: mostly it waits for others, who grade."""
 # Pending work of another version is not taken, so this changes only when workflows cannot go on where others left.
 _VERSION = "1"
 _SQLITE_WITH_SUBSECONDS = (3, 42)
@@ -96,7 +98,7 @@ class DbosQueue:
         )
 
     def start_run(self, run_id: str) -> None:
-        """Ask for the workflow that plans a run."""
+        """Ask for the workflow that plans a run and leads it."""
         self._enqueue(_RUN, f"run:{run_id}", 1, run_id)
 
     def start_chunks(self, run_id: str, ks: Sequence[int]) -> None:
@@ -107,7 +109,7 @@ class DbosQueue:
     def start_job(self, job_id: str, round_: int, *, training: bool) -> None:
         """Ask for the workflow that reads a job's files, or for the one that trains it; those wait for a slot."""
         if training:
-            self._enqueue(_TRAIN, f"job:{job_id}:{round_}", 1, job_id, round_, queue=_TRAINING_QUEUE)
+            self._enqueue(_TRAIN, f"job:{job_id}:{round_}", 1, job_id, round_)
         else:
             self._enqueue(_FILES, f"job:{job_id}:files", 1, job_id)
 
@@ -122,12 +124,30 @@ class DbosQueue:
         if ended:
             self._client.delete_workflows([workflow.workflow_id for workflow in ended])
 
-    def _enqueue(
-        self, workflow: str, workflow_id: str, priority: int, *arguments: str | int, queue: str = _QUEUE
-    ) -> None:
+    def adopt(self, alive: Callable[[], Collection[str]]) -> int:
+        """Put back into the queues what processes had taken that are not `alive`; how many workflows that were."""
+        # Asked in this order: whoever takes work is alive from before that.
+        taken = self._client.list_workflows(status="PENDING", load_input=False, load_output=False)
+        if not taken:
+            return 0
+        living = alive()
+        orphans = [workflow for workflow in taken if workflow.executor_id not in living]
+        for name, queue in _QUEUE_OF.items():
+            of_queue = [workflow.workflow_id for workflow in orphans if workflow.name == name]
+            if of_queue:
+                self._client.resume_workflows(of_queue, queue_name=queue)
+        return len(orphans)
+
+    def prepare(self, *, chunks: int, training: int) -> None:
+        """Say how much each process takes from the queues; those that train nothing leave the last one alone."""
+        for name, most in ((_RUNS, _RUNS_AT_ONCE), (_CHUNKS, chunks), (_TRAINING, training)):
+            if most:
+                self._client.register_queue(name, worker_concurrency=most, polling_interval_sec=_POLL_SECONDS)
+
+    def _enqueue(self, workflow: str, workflow_id: str, priority: int, *arguments: str | int) -> None:
         self._client.enqueue(
             {
-                "queue_name": queue,
+                "queue_name": _QUEUE_OF[workflow],
                 "workflow_name": workflow,
                 "workflow_id": workflow_id,
                 "app_version": _VERSION,
@@ -141,18 +161,12 @@ class DbosQueue:
         self._client.destroy()
 
 
-async def launch(
-    engine: sa.Engine,
-    *,
-    executor: str,
-    at_once: int,
-    run: RunWorkflow,
-    chunk: ChunkWorkflow,
-    tuning: TuningWorkflows,
-) -> None:
-    """Take work in this process, `at_once` workflows at a time, on the running event loop.
+def launch(
+    engine: sa.Engine, *, executor: str, run: RunWorkflow, chunk: ChunkWorkflow, tuning: TuningWorkflows
+) -> Callable[[], None]:
+    """Take work in this process, on the running event loop, under a name that no other process has had.
 
-    Work that a former process of the same `executor` name left behind is taken up again first.
+    What comes back stops that; what was taken goes on.
     """
     config: DBOSConfig = {
         "name": "regrade",
@@ -165,7 +179,7 @@ async def launch(
         "enable_otlp": False,
         "scheduler_polling_interval_sec": 3600.0,
     }
-    DBOS(config=config)
+    dbos = DBOS(config=config)
 
     # Functions of their own, because DBOS marks what it registers and a method cannot be marked.
     async def run_workflow(run_id: str) -> None:
@@ -178,13 +192,14 @@ async def launch(
     DBOS.workflow(name=_RUN, max_recovery_attempts=None)(run_workflow)
     DBOS.workflow(name=_CHUNK, max_recovery_attempts=None)(chunk_workflow)
     _register_tuning(tuning)
-    queues = {_QUEUE: at_once, **({_TRAINING_QUEUE: tuning.slots} if tuning.slots else {})}
-    DBOS.listen_queues(list(queues))
+    DBOS.listen_queues([_RUNS, _CHUNKS, *([_TRAINING] if tuning.slots else [])])
     DBOS.launch()
-    for name, most in queues.items():
-        await DBOS.register_queue_async(
-            name, worker_concurrency=most, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update"
-        )
+
+    def take_no_more() -> None:
+        for stop in dbos.background_thread_stop_events:
+            stop.set()
+
+    return take_no_more
 
 
 def _register_tuning(tuning: TuningWorkflows) -> None:
@@ -196,14 +211,3 @@ def _register_tuning(tuning: TuningWorkflows) -> None:
 
     DBOS.workflow(name=_FILES, max_recovery_attempts=None)(files_workflow)
     DBOS.workflow(name=_TRAIN, max_recovery_attempts=None)(train_workflow)
-
-
-async def adopt(executors: Sequence[str]) -> int:
-    """Take up the unfinished work of processes that are gone for good; how many workflows that were."""
-    adopted = 0
-    for workflow in await DBOS.list_workflows_async(status="PENDING"):
-        if workflow.executor_id not in executors:
-            queue = _TRAINING_QUEUE if workflow.name == _TRAIN else _QUEUE
-            await DBOS.resume_workflow_async(workflow.workflow_id, queue_name=queue)
-            adopted += 1
-    return adopted

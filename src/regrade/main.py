@@ -8,11 +8,12 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -75,6 +76,7 @@ from regrade.store.runs import SqlRuns
 from regrade.store.schema import look, upgrade
 from regrade.store.stored_objects import SqlStoredObjects
 from regrade.store.uploads import SqlUploads
+from regrade.store.workers import SqlWorkers
 from regrade.supervisor import Supervisor
 from regrade.system import SystemClock, SystemIds
 from regrade.training.launcher import Launcher, TrainedHere
@@ -82,6 +84,8 @@ from regrade.types.json import JsonObject
 from regrade.web import routes as web
 
 _WORKERS_READY_SECONDS = 60.0
+_ANSWERS_SECONDS = 10
+"""For answers that are under way when the server is told to stop."""
 _BACKLOG = 2048
 
 
@@ -109,6 +113,7 @@ class Outside:
     fine_tuned_models: SqlFineTunedModels
     training: TrainingOptions
     trainers: Launcher
+    workers: SqlWorkers
 
     def close(self) -> None:
         """Give everything back."""
@@ -146,6 +151,7 @@ def open_outside(settings: Settings) -> Outside:
         fine_tuned_models=SqlFineTunedModels(database),
         training=training,
         trainers=Launcher(_jobs_folder(settings, training), training),
+        workers=SqlWorkers(database),
     )
 
 
@@ -212,10 +218,13 @@ def open_models(
     world: Outside,
     *,
     url: str | None = None,
+    most_at_once: int | None = None,
+    gate: Callable[[], Awaitable[None]] | None = None,
 ) -> ModelClient:
     """The models that this process can ask, once its event loop has started them.
 
-    `url` is where this server answers. What endpoints allow is shared with all processes that use the same store.
+    `url` is where this server answers, `most_at_once` is how many calls of a model this process has in flight,
+    `gate` is awaited before each request. What endpoints allow is shared with all processes that use the same store.
     Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
     """
     settings = world.settings
@@ -238,6 +247,8 @@ def open_models(
         cache=ResponseCache(settings.data_dir / "response_cache.sqlite3", max_bytes=size) if size else None,
         ledger=world.limits,
         process=world.ids.uuid4(),
+        most_at_once=most_at_once,
+        gate=gate,
     )
 
 
@@ -382,7 +393,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         engine.migrate(engine_of_queue)
         queue = engine.DbosQueue(engine_of_queue)
         sandbox = open_sandbox(settings)
-        supervisor = Supervisor(settings.workers, _flags(settings))
+        identity = server_lock.identity(settings.data_dir, new=world.ids.uuid4())
+        world.workers.end_of_server(identity)
+        supervisor = Supervisor(identity, settings.workers, _flags(settings), grace=settings.shutdown_seconds)
         supervisor.start()
         try:
             threading.Thread(target=lambda: sandbox.level, name="sandbox", daemon=True).start()
@@ -408,7 +421,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                 on_ready(url)
 
             with local_models(settings):
-                return _serve_app(app, listener, settings, ready, models)
+                return _serve_app(app, listener, settings, ready, supervisor, models)
         finally:
             supervisor.stop()
             sandbox.close()
@@ -417,7 +430,12 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
 
 
 def _serve_app(
-    app: ASGIApp, listener: socket.socket, settings: Settings, ready: Callable[[], None], models: ModelClient
+    app: ASGIApp,
+    listener: socket.socket,
+    settings: Settings,
+    ready: Callable[[], None],
+    supervisor: Supervisor,
+    models: ModelClient,
 ) -> int:
     config = uvicorn.Config(
         app,
@@ -430,10 +448,10 @@ def _serve_app(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=min(settings.shutdown_seconds, _ANSWERS_SECONDS),
         backlog=_BACKLOG,
     )
-    server = _Server(config, ready)
+    server = _Server(config, ready, supervisor)
 
     async def life() -> None:
         async with models:
@@ -445,16 +463,24 @@ def _serve_app(
 
 
 class _Server(uvicorn.Server):
-    """Says when it answers."""
+    """Says when it answers, and passes on that it is to stop."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], supervisor: Supervisor) -> None:
         super().__init__(config)
         self._ready = ready
+        self._supervisor = supervisor
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # A thread that nobody waits for: who is told to stop does not wait for workers to start.
         threading.Thread(target=self._ready, name="ready", daemon=True).start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop together with the workers; the second signal ends all at once, which is always safe."""
+        if self.should_exit:
+            os._exit(1)  # the workers end with us
+        self._supervisor.tell_to_stop()
+        super().handle_exit(sig, frame)
 
 
 def _flags(settings: Settings) -> JsonObject:

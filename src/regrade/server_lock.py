@@ -14,6 +14,7 @@ from regrade.core.errors import ConfigurationError, InvalidError
 
 _LOCK = "server.lock"
 _RECORD = "server.json"
+_IDENTITY = "server.id"
 # `find` holds the lock for an instant when it looks; a server that starts in that instant tries again.
 _ATTEMPTS = 20
 _PAUSE_S = 0.05
@@ -70,6 +71,19 @@ def hold(data_dir: Path) -> Iterator[None]:
             _forget(data_dir)
     finally:
         os.close(lock)
+
+
+def identity(data_dir: Path, *, new: str) -> str:
+    """What tells the server of this data directory from all others, over all its starts; `new` if it has none yet.
+
+    To be called while holding the lock.
+    """
+    path = data_dir / _IDENTITY
+    if not path.exists():
+        draft = path.with_suffix(".new")
+        draft.write_text(new, encoding="ascii")
+        draft.replace(path)
+    return path.read_text(encoding="ascii").strip()
 
 
 def announce(data_dir: Path, url: str) -> None:

@@ -179,6 +179,18 @@ class Settings:
     host: Annotated[str, Option("Address to listen on; without keys, a loopback address.", _text)] = "127.0.0.1"
     port: Annotated[int, Option("Port to listen on; 0 picks a free one.", _integer(0, 65_535))] = 8000
     workers: Annotated[int, Option("Processes that grade; 0 serves the API alone.", _integer(0, 256))] = 1
+    concurrency: Annotated[int, Option("Calls that one worker has in flight to a model.", _integer(1, 100_000))] = (
+        256
+    )
+    worker_takeover_seconds: Annotated[
+        int,
+        Option(
+            "Seconds of silence after which a worker is dead, and others go on with its work.", _integer(2, 3600)
+        ),
+    ] = 20
+    shutdown_seconds: Annotated[
+        int, Option("Seconds that whoever is told to stop has for ending what is under way.", _integer(0, 3600))
+    ] = 25
     public_url: Annotated[str | None, Option("Address that links to this server begin with.", _url)] = None
     log_level: Annotated[
         str, Option("How much is logged: debug, info, warning or error.", _one_of(*_LOG_LEVELS))

@@ -14,17 +14,22 @@ logger = logging.getLogger(__name__)
 READY_LINE = b"ready\n"
 _PAUSE_SECONDS = (0.1, 0.5, 2.0, 5.0, 10.0)
 _HEALTHY_SECONDS = 30.0
+_MARGIN_SECONDS = 2.0
 
 
 class Supervisor:
     """Keeps `count` workers running.
 
-    A worker reads its flags from its standard input and ends when that is closed: by `stop`, or by the kernel when
-    this process dies, however it dies.
+    A worker reads its flags from its standard input and ends when that is closed: by the kernel when this process
+    dies, however it dies. When told to stop, it has `grace` seconds for what is under way.
     """
 
-    def __init__(self, count: int, flags: JsonObject) -> None:
+    def __init__(self, server: str, count: int, flags: JsonObject, *, grace: float) -> None:
+        """`server` tells the workers of this server from those of others, over all its starts."""
+        self._server = server
         self._flags = flags
+        self._grace = grace
+        self._stop_at: float | None = None
         self._slots = [_Slot() for _ in range(count)]
         self._stopping = threading.Event()
 
@@ -38,17 +43,22 @@ class Supervisor:
         deadline = time.monotonic() + timeout
         return all(slot.ready.wait(max(0.0, deadline - time.monotonic())) for slot in self._slots)
 
-    def stop(self, timeout: float = 5.0) -> None:
-        """End all workers. What they had not committed is taken up at the next start."""
-        self._stopping.set()
-        for slot in self._slots:
-            process = slot.process
-            if process is not None and process.stdin is not None:
-                process.stdin.close()
+    def tell_to_stop(self) -> None:
+        """Tell all workers to end what is under way; returns at once."""
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + self._grace + _MARGIN_SECONDS
+            self._stopping.set()
+            for slot in self._slots:
+                if slot.process is not None:
+                    slot.tell_to_stop(slot.process)
+
+    def stop(self) -> None:
+        """End all workers. What they had not committed is taken up elsewhere, or at the next start."""
+        self.tell_to_stop()
         for slot in self._slots:
             if slot.process is not None:
                 try:
-                    slot.process.wait(timeout)
+                    slot.process.wait(max(0.0, (self._stop_at or 0.0) - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     slot.process.kill()
                     slot.process.wait()
@@ -68,12 +78,14 @@ class Supervisor:
 
     def _run(self, number: int, slot: "_Slot") -> int:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "regrade.worker", str(number), str(len(self._slots))],
+            [sys.executable, "-m", "regrade.worker", self._server, str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,  # a Ctrl-C in the terminal is for us to answer
         )
         slot.process = process
+        if self._stopping.is_set():
+            slot.tell_to_stop(process)
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("A worker was started without its pipes.")
         try:
@@ -94,3 +106,10 @@ class _Slot:
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self.ready = threading.Event()
+
+    def tell_to_stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Let it end what is under way; one that has not begun has nothing to end."""
+        if self.ready.is_set():
+            process.terminate()
+        else:
+            process.kill()

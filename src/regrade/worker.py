@@ -1,18 +1,25 @@
-"""A grading process: `python -m regrade.worker SLOT COUNT`, started by the supervisor.
+"""A grading process: `regrade worker`, or `python -m regrade.worker SERVER SLOT` as the supervisor starts it.
 
-It reads its settings as one line of JSON from standard input, and ends at once when that input is closed. Ending at
-once is always safe: what is not committed is done again by whoever takes the work up.
+The latter reads its settings as one line of JSON from standard input, and ends at once when that input is closed.
+Ending at once is always safe: what is not committed is done again by whoever takes the work up.
 """
 
 import asyncio
+import logging
 import os
+import resource
+import signal
+import socket
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
 import uvloop
 
 from regrade import engine
+from regrade.core.entities import Worker
 from regrade.core.jsontext import loads
 from regrade.inference.client import Models
 from regrade.main import (
@@ -30,32 +37,45 @@ from regrade.services.uploads import Uploads
 from regrade.settings import Settings, load
 from regrade.store.blob_owners import SqlBlobOwners
 from regrade.supervisor import READY_LINE
+from regrade.workflows import upkeep
 from regrade.workflows.eval_run import EvalRuns, Ports
 from regrade.workflows.fine_tuning_job import FineTuningJobs, TuningPorts, end_strays
 from regrade.workflows.orphans import OrphanSweep
-from regrade.workflows.upkeep import (
-    Chore,
-    drop_secrets,
-    forget_ended_workflows,
-    repeat,
-    start_waiting_jobs,
-    start_waiting_runs,
-    sweep_models,
-    sweep_runs,
-)
+from regrade.workflows.pulse import Heart
+from regrade.workflows.upkeep import Chore
+
+logger = logging.getLogger(__name__)
 
 _EXPIRED_AT_ONCE = 1_000
+_WORKERS_KEPT_SECONDS = 86_400
 _AT_ONCE = 4
-"""Chunks at a time: they take turns, so a short run does not wait for a long one."""
+"""Chunks at a time: while one computes or commits, others wait for models. Leaders of runs may add some."""
+_FILES_AT_ONCE = 4096
+_LOOK_SECONDS = 0.05
+_LAST_WORD_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Whose worker this is."""
+
+    server: str
+    slot: int
 
 
 def main() -> None:
-    """The whole life of a worker."""
-    slot, count = int(sys.argv[1]), int(sys.argv[2])
-    settings = load(loads(_first_line()))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """The whole life of a worker that a server started."""
+    place = Place(server=sys.argv[1], slot=int(sys.argv[2]))
+    run(load(loads(_first_line())), place)
+
+
+def run(settings: Settings, place: Place | None = None) -> NoReturn:
+    """Take work until told to stop; the process ends here."""
     configure_logging(settings.log_level)
-    uvloop.run(work(settings, slot, count))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES_AT_ONCE), hard))
+    uvloop.run(Life(settings, place).work())
+    raise AssertionError  # a worker ends in its work
 
 
 def _first_line() -> bytes:
@@ -66,19 +86,37 @@ def _first_line() -> bytes:
     return text
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1024):
-        pass
-    os._exit(0)
+class Life:
+    """One worker, from its registration to its end."""
 
+    def __init__(self, settings: Settings, place: Place | None) -> None:
+        self._settings = settings
+        self._place = place
+        self._stop = asyncio.Event()
 
-async def work(settings: Settings, slot: int, count: int) -> None:
-    """Take work for ever. The worker of slot 0 also does the upkeep."""
-    with closing(open_outside(settings)) as world:
+    async def work(self) -> NoReturn:
+        """Take work until a signal comes; then end what is under way, hand the rest over, and end the process.
+
+        Nothing is closed: calls that are under way to the last must not see their connections vanish, which would
+        look like answers, and workflows must not be told that they are cancelled.
+        """
+        world = open_outside(self._settings)
         world.marker.check()
-        workflow_engine = open_engine(settings)
+        workflow_engine = open_engine(self._settings)
+        await asyncio.to_thread(engine.migrate, workflow_engine)
         queue = engine.DbosQueue(workflow_engine)
-        models = open_models(world)
+        worker = self._worker(world)
+        heart = Heart(
+            worker.id,
+            world.workers,
+            takeover_s=self._settings.worker_takeover_seconds,
+            on_lost=self._begin_anew,
+            on_death=lambda: upkeep.adopt_orphans(queue, world.workers),
+        )
+        world.workers.add(worker)
+        self._listen(heart, lambda: world.workers.end(worker.id))
+        heart.start()
+        models = open_models(world, most_at_once=self._settings.concurrency, gate=heart.enter)
         await models.start()
         ports = Ports(
             evals=world.evals,
@@ -89,27 +127,90 @@ async def work(settings: Settings, slot: int, count: int) -> None:
             blobs=world.blobs,
             engine=queue,
             models=models,
-            sandbox=open_sandbox(settings),
+            sandbox=open_sandbox(self._settings),
+            pulse=heart,
             clock=world.clock,
         )
-        eval_runs = EvalRuns(ports, max_row_bytes=settings.max_row_bytes)
-        executors = [f"worker-{each}" for each in range(count)]
-        await engine.launch(
-            workflow_engine,
-            executor=executors[slot],
-            at_once=_AT_ONCE,
-            run=eval_runs.run,
-            chunk=eval_runs.chunk,
-            tuning=_tuning(world, queue, models, trains=slot == 0),
+        eval_runs = EvalRuns(ports, worker=worker.id, max_row_bytes=self._settings.max_row_bytes)
+        tuning = _tuning(world, queue, models, trains=self._trains)
+        await asyncio.to_thread(queue.prepare, chunks=_AT_ONCE, training=tuning.slots)
+        take_no_more = engine.launch(
+            workflow_engine, executor=worker.id, run=eval_runs.run, chunk=eval_runs.chunk, tuning=tuning
         )
-        if slot == 0:
-            # The data directory has one server, so what other executors left belongs to nobody any more.
-            await engine.adopt(executors)
+        await asyncio.to_thread(upkeep.adopt_orphans, queue, world.workers)
         sys.stdout.buffer.write(READY_LINE)
         sys.stdout.buffer.flush()
-        if slot == 0:
-            await repeat(_chores(world, queue))
-        await asyncio.Event().wait()
+        chores = [
+            asyncio.create_task(
+                upkeep.repeat(_chores(world, queue), mine=lambda: world.workers.is_oldest(worker.id))
+            ),
+            asyncio.create_task(upkeep.repeat(_chores_of_the_machine(world), mine=lambda: self._trains)),
+        ]
+        await self._stop.wait()
+        for each in chores:
+            each.cancel()
+        take_no_more()
+        await self._end_what_is_under_way(eval_runs)
+        await asyncio.to_thread(heart.end)
+        await asyncio.to_thread(upkeep.adopt_orphans, queue, world.workers)
+        os._exit(0)
+
+    @property
+    def _trains(self) -> bool:
+        """Of the workers of a server one trains, so that slots are the machine's; the others only grade."""
+        return self._place is not None and self._place.slot == 0
+
+    def _worker(self, world: Outside) -> Worker:
+        place = self._place
+        return Worker(
+            id=world.ids.new("worker"),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            server=place.server if place else None,
+            slot=place.slot if place else None,
+        )
+
+    def _listen(self, heart: Heart, say_the_end: Callable[[], None]) -> None:
+        """Stop on a signal, at once on a second one; end with the server that started this worker."""
+
+        def stop() -> None:
+            if heart.stopping:
+                os._exit(1)
+            heart.stopping = True
+            self._stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        if self._place is not None:
+            threading.Thread(target=_end_with_parent, args=(say_the_end,), daemon=True).start()
+
+    async def _end_what_is_under_way(self, eval_runs: EvalRuns) -> None:
+        try:
+            async with asyncio.timeout(self._settings.shutdown_seconds):
+                while eval_runs.busy:  # noqa: ASYNC110 - simpler than to be told, and only at the end
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            logger.warning(
+                "Calls were still under way after %d seconds; they are made again elsewhere",
+                self._settings.shutdown_seconds,
+            )
+
+    def _begin_anew(self, reason: str) -> NoReturn:
+        """End now, for this worker is dead to all others; who was started by hand starts again."""
+        logger.error("This worker starts anew, because %s", reason)
+        logging.shutdown()
+        if self._place is None:
+            os.execv(sys.executable, [sys.executable, "-m", "regrade", *sys.argv[1:]])  # noqa: S606 - our own program
+        os._exit(1)
+
+
+def _end_with_parent(say_the_end: Callable[[], None]) -> None:
+    while os.read(0, 1024):
+        pass
+    threading.Timer(_LAST_WORD_SECONDS, os._exit, (0,)).start()  # whether or not the database listens
+    say_the_end()
+    os._exit(0)
 
 
 def _tuning(world: Outside, queue: engine.DbosQueue, models: Models, *, trains: bool) -> engine.TuningWorkflows:
@@ -142,21 +243,33 @@ def _tuning(world: Outside, queue: engine.DbosQueue, models: Models, *, trains: 
     )
 
 
-def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
-    files = Files(world.files, world.blobs, world.clock, world.ids)
-    uploads = Uploads(world.uploads, world.files, world.blobs, world.clock, world.ids)
-    orphans = OrphanSweep(world.blobs, SqlBlobOwners(world.database), world.clock)
-    return [
-        Chore(name="forget ended workflows", do=lambda: forget_ended_workflows(queue, world.clock)),
-        Chore(name="start waiting runs", do=lambda: start_waiting_runs(world.runs, queue)),
-        Chore(name="start waiting jobs", do=lambda: start_waiting_jobs(world.fine_tuning, queue)),
+def _chores_of_the_machine(world: Outside) -> Sequence[Chore]:
+    """What has to be done where trainers are and their models lie."""
+    return (
         Chore(name="end trainers of ended jobs", do=lambda: end_strays(world.fine_tuning, world.trainers)),
         Chore(
             name="remove what deleted models left",
-            do=lambda: sweep_models(world.fine_tuned_models, world.trainers, world.clock),
+            do=lambda: upkeep.sweep_models(world.fine_tuned_models, world.trainers, world.clock),
         ),
-        Chore(name="remove what deleted runs left", do=lambda: sweep_runs(world.runs, world.blobs, world.clock)),
-        Chore(name="drop the secrets of ended runs", do=lambda: drop_secrets(world.runs, world.blobs)),
+    )
+
+
+def _chores(world: Outside, queue: engine.DbosQueue) -> Sequence[Chore]:
+    """What is done once for all workers."""
+    files = Files(world.files, world.blobs, world.clock, world.ids)
+    uploads = Uploads(world.uploads, world.files, world.blobs, world.clock, world.ids)
+    orphans = OrphanSweep(world.blobs, SqlBlobOwners(world.database), world.clock)
+    return (
+        Chore(name="find work of dead workers", do=lambda: upkeep.adopt_orphans(queue, world.workers)),
+        Chore(name="forget dead workers", do=lambda: world.workers.sweep(seconds=_WORKERS_KEPT_SECONDS)),
+        Chore(name="forget ended workflows", do=lambda: upkeep.forget_ended_workflows(queue, world.clock)),
+        Chore(name="start waiting runs", do=lambda: upkeep.start_waiting_runs(world.runs, queue)),
+        Chore(name="start waiting jobs", do=lambda: upkeep.start_waiting_jobs(world.fine_tuning, queue)),
+        Chore(
+            name="remove what deleted runs left",
+            do=lambda: upkeep.sweep_runs(world.runs, world.blobs, world.clock),
+        ),
+        Chore(name="drop the secrets of ended runs", do=lambda: upkeep.drop_secrets(world.runs, world.blobs)),
         Chore(name="remove deleted and expired files", do=files.sweep),
         Chore(name="remove ended uploads", do=uploads.sweep),
         Chore(name="remove blobs that no record names", do=orphans.sweep),
@@ -164,7 +277,7 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> list[Chore]:
             name="remove expired responses",
             do=lambda: world.stored_objects.sweep(now=world.clock.now(), limit=_EXPIRED_AT_ONCE),
         ),
-    ]
+    )
 
 
 if __name__ == "__main__":

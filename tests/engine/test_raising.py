@@ -19,7 +19,8 @@ async def main():
     store = engine.sqlite_engine(Path(sys.argv[1]))
     engine.migrate(store)
     queue = engine.DbosQueue(store)
-    await engine.launch(store, executor="worker-0", at_once=1, run=run, chunk=chunk)
+    await asyncio.to_thread(queue.prepare, at_once=1)
+    engine.launch(store, executor="worker-0", run=run, chunk=chunk)
     queue.start_run("evalrun_1")
     for _ in range(300):
         await asyncio.sleep(0.1)

@@ -9,7 +9,8 @@ import pytest
 from regrade.core.entities import PageRequest
 from regrade.core.errors import NoRoomError
 from regrade.store.blobs import DiskBlobs
-from regrade.workflows import eval_run
+from regrade.workflows import persistence
+from regrade.workflows.eval_run import EvalRuns
 from worlds import add_file, open_world
 
 
@@ -69,22 +70,27 @@ class FullRuns:
 
 
 class FullChunks(FullRuns):
-    def claim(self, run, k):
+    def claim(self, run, k, worker, *, most_deaths):
         self._need_room()
 
     def finish(self, run, *, now):
         self.finished = True
 
 
+async def never():
+    return False
+
+
 def workflows(runs, chunks):
-    ports = SimpleNamespace(runs=runs, chunks=chunks, clock=SimpleNamespace(now=lambda: 0))
-    return eval_run.EvalRuns(ports, max_row_bytes=1000)
+    pulse = SimpleNamespace(fresh=True, stopping=False, hold=never)
+    ports = SimpleNamespace(runs=runs, chunks=chunks, pulse=pulse, clock=SimpleNamespace(now=lambda: 0))
+    return EvalRuns(ports, worker="worker_1", max_row_bytes=1000)
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     for pause in ("_FULL_PAUSE_SECONDS", "_FIRST_PAUSE_SECONDS"):
-        monkeypatch.setattr(eval_run, pause, 0)
+        monkeypatch.setattr(persistence, pause, 0)
 
 
 RUN = SimpleNamespace(status="in_progress", number=1)

@@ -100,7 +100,7 @@ def test_a_run_is_planned_once(database):
 def test_counts_are_those_of_committed_rows_at_every_moment(database):
     progress = Progress(database, (3, 2))
     progress.plan()
-    first, second = (progress.chunks.claim(progress.run, k) for k in (0, 1))
+    first, second = (progress.chunks.claim(progress.run, k, "worker_1") for k in (0, 1))
     assert progress.write(first, ["pass", "fail"])
     assert progress.write(second, ["error", "pass"], done=True)
     counts = progress.now().counts
@@ -111,8 +111,8 @@ def test_counts_are_those_of_committed_rows_at_every_moment(database):
 def test_a_lost_claim_writes_nothing(database):
     progress = Progress(database)
     progress.plan()
-    lost = progress.chunks.claim(progress.run, 0)
-    held = progress.chunks.claim(progress.run, 0)
+    lost = progress.chunks.claim(progress.run, 0, "worker_1")
+    held = progress.chunks.claim(progress.run, 0, "worker_1")
     assert not progress.write(lost, ["pass", "pass"])
     assert progress.now().counts.total == 0
     assert progress.page() == []
@@ -122,8 +122,8 @@ def test_a_lost_claim_writes_nothing(database):
 def test_a_new_claim_knows_what_is_done(database):
     progress = Progress(database)
     progress.plan()
-    progress.write(progress.chunks.claim(progress.run, 0), ["pass", "fail"])
-    claim = progress.chunks.claim(progress.run, 0)
+    progress.write(progress.chunks.claim(progress.run, 0, "worker_1"), ["pass", "fail"])
+    claim = progress.chunks.claim(progress.run, 0, "worker_1")
     assert claim.done_rows == {0, 1}
     assert progress.write(claim, ["pass"], done=True)
     assert progress.chunks.finish(progress.run, now=NOW)
@@ -135,7 +135,7 @@ def test_a_new_claim_knows_what_is_done(database):
 def test_a_run_with_a_chunk_to_do_is_not_finished(database):
     progress = Progress(database, (1, 1))
     progress.plan()
-    progress.write(progress.chunks.claim(progress.run, 0), ["pass"], done=True)
+    progress.write(progress.chunks.claim(progress.run, 0, "worker_1"), ["pass"], done=True)
     assert not progress.chunks.finish(progress.run, now=NOW)
     assert progress.chunks.undone(progress.run) == [1]
 
@@ -143,7 +143,7 @@ def test_a_run_with_a_chunk_to_do_is_not_finished(database):
 def test_a_run_without_a_gradable_row_fails_and_says_why(database):
     progress = Progress(database, (1,))
     progress.plan()
-    claim = progress.chunks.claim(progress.run, 0)
+    claim = progress.chunks.claim(progress.run, 0, "worker_1")
     tally = Tally.from_json(claim.tally)
     tally.add("error")
     tally.first_error = "Line 1: no."
@@ -156,11 +156,11 @@ def test_a_run_without_a_gradable_row_fails_and_says_why(database):
 def test_nobody_writes_to_a_canceled_run(database):
     progress = Progress(database)
     progress.plan()
-    claim = progress.chunks.claim(progress.run, 0)
+    claim = progress.chunks.claim(progress.run, 0, "worker_1")
     progress.write(claim, ["pass"])
     progress.runs.cancel(progress.run, now=NOW)
     assert not progress.write(claim, ["pass"])
-    assert progress.chunks.claim(progress.run, 0) is None
+    assert progress.chunks.claim(progress.run, 0, "worker_1") is None
     assert (progress.now().status, progress.now().counts.total) == ("canceled", 1)
     assert progress.page() == [0]
 
@@ -169,7 +169,7 @@ def test_nobody_writes_to_a_canceled_run(database):
 def test_an_ended_run_never_moves_again(database, end):
     progress = Progress(database)
     progress.plan()
-    progress.write(progress.chunks.claim(progress.run, 0), ["pass", "pass", "pass"], done=True)
+    progress.write(progress.chunks.claim(progress.run, 0, "worker_1"), ["pass", "pass", "pass"], done=True)
     ways = {
         "cancel": lambda: progress.runs.cancel(progress.run, now=NOW),
         "fail": lambda: progress.runs.fail(progress.run, {"code": "x", "message": "y"}, now=NOW),
@@ -201,12 +201,12 @@ def test_whatever_happens_a_run_moves_forward_and_counts_its_rows(database, step
             case "plan":
                 progress.plan()
             case "claim":
-                claim = progress.chunks.claim(progress.run, 0) or claim
+                claim = progress.chunks.claim(progress.run, 0, "worker_1") or claim
             case "write" if claim:
-                claim = progress.chunks.claim(progress.run, 0) or claim
+                claim = progress.chunks.claim(progress.run, 0, "worker_1") or claim
                 progress.write(claim, ["pass", "fail"])
             case "write the last" if claim:
-                claim = progress.chunks.claim(progress.run, 0) or claim
+                claim = progress.chunks.claim(progress.run, 0, "worker_1") or claim
                 progress.write(claim, ["pass"], done=True)
             case "finish":
                 progress.chunks.finish(progress.run, now=NOW)
@@ -223,7 +223,7 @@ def test_whatever_happens_a_run_moves_forward_and_counts_its_rows(database, step
 def test_a_deleted_run_is_gone_at_once_and_its_items_soon(database):
     progress = Progress(database)
     progress.plan()
-    progress.write(progress.chunks.claim(progress.run, 0), ["pass", "fail", "pass"])
+    progress.write(progress.chunks.claim(progress.run, 0, "worker_1"), ["pass", "fail", "pass"])
     progress.runs.delete(progress.run, now=NOW)
     assert progress.now() is None
     progress.runs.sweep(now=NOW, limit=2)
@@ -264,7 +264,7 @@ def test_paging_while_rows_arrive_repeats_nothing_and_misses_nothing_old(databas
     def arrive():
         k, rows = next(arriving, (None, []))
         if rows:
-            claims[k] = progress.chunks.claim(progress.run, k)
+            claims[k] = progress.chunks.claim(progress.run, k, "worker_1")
             progress.write(claims[k], rows)
 
     arrive()

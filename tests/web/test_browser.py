@@ -105,7 +105,7 @@ def test_the_figures_of_a_running_report_move_without_a_reload(site, page):
     run = site.add_run(eval_, [], more=4)
     page.goto(site.url + site.path(run))
     page.evaluate("window.before = true")
-    claim = site.world.chunks.claim(run, 0)
+    claim = site.world.chunks.claim(run, 0, "worker_1")
     site.write(eval_, run, claim, [Row([1.0])] * 2, done=False)
     expect(page.locator("#live-spoken")).to_have_text("About 50 percent of the rows are graded.")
     expect(page.locator("#live-filters")).to_contain_text("Passed 2")

@@ -282,7 +282,7 @@ def test_pages_that_watch_a_run_share_one_reading_a_second(site):
     clock = HandClock()
     watched = Watched(site.services.runs, clock)
     assert watched.tally(run).passed == 3
-    site.write(eval_, run, site.world.chunks.claim(run, 1), [Row([1.0])] * 2, done=False)
+    site.write(eval_, run, site.world.chunks.claim(run, 1, "worker_1"), [Row([1.0])] * 2, done=False)
     assert watched.tally(run).passed == 3
     clock.time += 1
     assert watched.tally(run).passed == 5
@@ -291,7 +291,7 @@ def test_pages_that_watch_a_run_share_one_reading_a_second(site):
 def test_what_models_were_asked_is_shown(site):
     eval_ = site.add_eval()
     run = site.add_run(eval_, more=2)
-    claim = site.world.chunks.claim(run, 0)
+    claim = site.world.chunks.claim(run, 0, "worker_1")
     tally = Tally.from_json(claim.tally)
     tally.usage.add("<b>gpt</b>", {"prompt_tokens": 1200, "completion_tokens": 34, "total_tokens": 1234})
     site.world.chunks.flush(claim, [], tally, done=False)
@@ -301,7 +301,7 @@ def test_what_models_were_asked_is_shown(site):
 
 def test_a_run_that_waits_for_an_endpoint_says_for_which_and_how_long(site):
     run = site.add_run(site.add_eval(), more=2)
-    claim = site.world.chunks.claim(run, 0)
+    claim = site.world.chunks.claim(run, 0, "worker_1")
     since = site.world.clock.now() - 90
     site.world.chunks.flush(claim, [], Tally.from_json(claim.tally), done=False, waiting={"office": since})
     said = words(site.get(site.path(run)))

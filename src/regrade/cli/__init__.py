@@ -16,6 +16,7 @@ from regrade.cli.keys import app as keys
 from regrade.cli.models import app as models
 from regrade.cli.run import run
 from regrade.cli.serve import serve
+from regrade.cli.worker import worker
 from regrade.core.errors import RegradeError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(serve)
+app.command()(worker)
 app.command()(run)
 app.command()(demo)
 app.command()(doctor)

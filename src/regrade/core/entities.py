@@ -124,8 +124,28 @@ class ChunkClaim:
     epoch: int
     done_rows: frozenset[int]
     """Row indexes whose results are already committed."""
+    deaths: int = 0
+    """How many workers died while they had it."""
     tally: JsonObject
     """The chunk's aggregates as last committed, as core/results.Tally.from_json reads them."""
+
+    def undone_rows(self) -> list[int]:
+        """Row indexes whose results are not committed."""
+        first = self.chunk.first_row
+        return [row for row in range(first, first + self.chunk.rows) if row not in self.done_rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process that grades, from its start to its end: started again, it is another one."""
+
+    id: str
+    host: str
+    pid: int
+    server: str | None = None
+    """What tells the server that started it from others; None where it was started by hand."""
+    slot: int | None = None
+    """Its place among the workers of that server."""
 
 
 class FinishedItem(NamedTuple):

@@ -21,6 +21,7 @@ PREFIXES = {
     "event": "ftevent-",
     "checkpoint": "ftckpt_",
     "permission": "cp_",
+    "worker": "worker_",
 }
 
 

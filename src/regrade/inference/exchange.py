@@ -1,7 +1,7 @@
 """The sessions of an event loop, and single requests over them."""
 
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -41,7 +41,11 @@ _SOCKET_OPTIONS = (
 class Exchange:
     """Sends what an effort has written, once. Cancelling an exchange closes its connection."""
 
-    def __init__(self, clock: Clock, connect_timeout_s: float) -> None:
+    def __init__(
+        self, clock: Clock, connect_timeout_s: float, gate: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`gate` is awaited before each request for a whole answer."""
+        self._gate = gate
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
         self._session = _session(
@@ -58,6 +62,8 @@ class Exchange:
 
     async def whole(self, effort: Effort) -> JsonObject | Failure:
         """The answer's body."""
+        if self._gate is not None:
+            await self._gate()
         async with self._post(effort, total=effort.lane.timeout_s) as reply:
             body = await reply.read()
             if reply.status != HTTPStatus.OK:

@@ -82,9 +82,19 @@ class Lanes:
     """The lanes of one event loop; those of endpoints that are gone vanish once nobody uses them."""
 
     def __init__(
-        self, policy: Policy, clock: Clock, now: Callable[[], float], shares: Shares | None = None
+        self,
+        policy: Policy,
+        clock: Clock,
+        now: Callable[[], float],
+        shares: Shares | None = None,
+        *,
+        most_at_once: int | None = None,
     ) -> None:
-        """`shares` divides the endpoints' limits with other processes; without it this one has them to itself."""
+        """`shares` divides the endpoints' limits with other processes; without it this one has them to itself.
+
+        `most_at_once` is how many calls of one model this process may have in flight, whatever the endpoint allows.
+        """
+        self._most_at_once = most_at_once
         self._policy = policy
         self._clock = clock
         self._shares = shares
@@ -126,7 +136,7 @@ class Lanes:
         return self._upstreams[endpoint]
 
     def _limiter(self, route: Route) -> Limiter:
-        limiter = Limiter(Limits.of(route.endpoint), self._now())
+        limiter = Limiter(Limits.of(route.endpoint), self._now(), most=self._most_at_once)
         # The built-in engine is this machine's alone.
         if self._shares is not None and route.endpoint.socket is None:
             self._shares.join(f"{route.endpoint.name} {route.model}", limiter)

@@ -46,9 +46,10 @@ class Limiter:
     get much slower. Above it stands what the process was granted of what all processes may use together.
     """
 
-    def __init__(self, limits: Limits, now: float) -> None:
-        """Everything is granted for ever, until `grant` says otherwise."""
+    def __init__(self, limits: Limits, now: float, *, most: int | None = None) -> None:
+        """Everything is granted for ever, until `grant` says otherwise; `most` turns at once are never exceeded."""
         self.limits = limits
+        self._most = limits.turns if most is None else min(most, limits.turns)
         self._granted = limits.whole()
         self._blind = limits.whole()
         self._granted_until = math.inf
@@ -56,7 +57,7 @@ class Limiter:
         self._told = 0
         self._needs_at = now
         self._weights = _NO_WEIGHTS
-        self._ceiling = limits.turns
+        self._ceiling = self._most
         self._limit = min(float(self._ceiling), float(_FIRST_LIMIT))
         self._doubling = True
         self._in_flight = 0
@@ -266,7 +267,7 @@ class Limiter:
 
     def _use(self, granted: Amounts, now: float) -> None:
         self._granted = granted
-        self._ceiling = int(granted.turns)
+        self._ceiling = min(self._most, int(granted.turns))
         if self._requests is not None:
             self._requests.refill_at(granted.requests, now)
         if self._tokens is not None:
@@ -282,7 +283,7 @@ class Limiter:
         self._needs_at = now
         self._told = self._in_flight + self._queued
         # Turns that would not be used, because the endpoint bears no more, are better used by other processes.
-        bears = 2 * self._limit + _NEVER_BELOW_FOR_LATENCY
+        bears = min(self._most, 2 * self._limit + _NEVER_BELOW_FOR_LATENCY)
         part = min(1.0, bears / max(1, sum(each.most for each in self._projects.values())))
         needs: dict[str, Amounts] = {}
         for name, each in list(self._projects.items()):

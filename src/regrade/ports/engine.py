@@ -1,6 +1,6 @@
 """Durable execution."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 
@@ -8,7 +8,7 @@ class Engine(Protocol):
     """Runs workflows to their end, whatever happens to processes."""
 
     def start_run(self, run_id: str) -> None:
-        """Ask for workflow `run:{id}`; asked twice is once."""
+        """Ask for workflow `run:{id}`, which ends with the run; asked twice is once."""
         ...
 
     def start_chunks(self, run_id: str, ks: Sequence[int]) -> None:
@@ -23,6 +23,10 @@ class Engine(Protocol):
 
         Asked twice is once.
         """
+        ...
+
+    def adopt(self, alive: Callable[[], Collection[str]]) -> int:
+        """Let others have the workflows of workers that are not `alive`; how many those were."""
         ...
 
     def forget_ended(self, *, before: int, limit: int) -> None:

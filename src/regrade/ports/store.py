@@ -120,8 +120,31 @@ class ChunkStore(Protocol):
         """Numbers of the chunks that are not done yet."""
         ...
 
-    def claim(self, run: Run, k: int) -> ChunkClaim | None:
-        """Become the only one who may write chunk `k`; None where it, or the run, has ended."""
+    def claim(self, run: Run, k: int, worker: str, *, most_deaths: int | None = None) -> ChunkClaim | None:
+        """Become the only one who may write chunk `k`; None where it, or the run, has ended.
+
+        None as well where another worker that lives has it, or where more workers than that died of it.
+        """
+        ...
+
+    def neglected(self, run: Run) -> int | None:
+        """The chunk to take where nobody works on any chunk of the run; the fewest deaths first."""
+        ...
+
+    def holds(self, claim: ChunkClaim) -> bool:
+        """Whether the claim is the newest one, so that results may still be written."""
+        ...
+
+    def release(self, claim: ChunkClaim) -> None:
+        """Hand the chunk over to whoever comes next; what is committed stays."""
+        ...
+
+    def split(self, claim: ChunkClaim, first: Chunk, second: Chunk, *, tally: JsonObject) -> None:
+        """Put two chunks in the place of one, each as if one worker had died of it.
+
+        `first` keeps the number and the results, `second` gets a new number and the empty tally. Nothing is done
+        where the claim is lost.
+        """
         ...
 
     def flush(

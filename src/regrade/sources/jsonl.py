@@ -1,7 +1,7 @@
 """Rows from JSON Lines: where they begin, how they are read, and what a line must hold."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
 from regrade.core.entities import Chunk
@@ -124,6 +124,24 @@ def read(source: BinaryIO, chunk: Chunk, *, max_row_bytes: int) -> Iterator[Line
         number += 1
         if left <= 0:
             return
+
+
+def halves(source: BinaryIO, chunk: Chunk, row: int, *, max_row_bytes: int) -> tuple[Chunk, Chunk]:
+    """The chunk in two: what comes before row `row` of the run, and the rest."""
+    source.seek(chunk.start)
+    position, number, index = chunk.start, chunk.first_line, chunk.first_row
+    for line, length in _lines(source, max_row_bytes):
+        if line is None or not line.isspace():
+            if index == row:
+                break
+            index += 1
+        position += length
+        number += 1
+    before = index - chunk.first_row
+    return (
+        replace(chunk, rows=before, stop=position),
+        replace(chunk, first_row=index, rows=chunk.rows - before, first_line=number, start=position),
+    )
 
 
 def _lines(source: BinaryIO, max_row_bytes: int) -> Iterator[tuple[bytes | None, int]]:

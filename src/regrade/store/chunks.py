@@ -1,6 +1,7 @@
 """The pieces of a run in SQL: planned once, claimed by one worker at a time, written with their counts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +13,7 @@ from regrade.store.database import Database
 from regrade.store.outages import repeats_undone
 from regrade.store.output_items import insert_items
 from regrade.store.runs import end_runs, run_tally
-from regrade.store.tables import chunks, output_items, runs
+from regrade.store.tables import chunks, output_items, runs, workers
 from regrade.types.json import JsonObject
 
 
@@ -42,27 +43,7 @@ class SqlChunks:
             ).rowcount
             if started and planned:
                 empty = dumps(tally)
-                connection.execute(
-                    chunks.insert(),
-                    [
-                        {
-                            "run_number": run.number,
-                            "k": chunk.k,
-                            "first_row": chunk.first_row,
-                            "row_count": chunk.rows,
-                            "first_line": chunk.first_line,
-                            "start": chunk.start,
-                            "stop": chunk.stop,
-                            "epoch": 0,
-                            "done": False,
-                            "passed": 0,
-                            "failed": 0,
-                            "errored": 0,
-                            "tally": empty,
-                        }
-                        for chunk in planned
-                    ],
-                )
+                connection.execute(chunks.insert(), [_untouched(chunk, empty) for chunk in planned])
             return started > 0
 
     def undone(self, run: Run) -> list[int]:
@@ -71,7 +52,7 @@ class SqlChunks:
         with self._database.read() as connection:
             return list(connection.execute(query.order_by(chunks.c.k)).scalars())
 
-    def claim(self, run: Run, k: int) -> ChunkClaim | None:
+    def claim(self, run: Run, k: int, worker: str, *, most_deaths: int | None = None) -> ChunkClaim | None:
         """Raise the chunk's epoch and say what is done of it already."""
         this = sa.and_(chunks.c.run_number == run.number, chunks.c.k == k)
         with self._database.write() as connection:
@@ -81,8 +62,13 @@ class SqlChunks:
             row = connection.execute(sa.select(chunks).where(this).with_for_update()).mappings().first()
             if status != "in_progress" or row is None or row["done"]:
                 return None
+            before = row["worker"]
+            lives, lost = _fate(connection, before)
+            deaths = row["deaths"] + lost
+            if (lives and before != worker) or (most_deaths is not None and deaths > most_deaths):
+                return None
             epoch = row["epoch"] + 1
-            connection.execute(chunks.update().where(this).values(epoch=epoch))
+            connection.execute(chunks.update().where(this).values(epoch=epoch, worker=worker, deaths=deaths))
             chunk = Chunk(
                 run_number=run.number,
                 k=k,
@@ -93,7 +79,46 @@ class SqlChunks:
                 stop=row["stop"],
             )
             done = _done_rows(connection, chunk) if epoch > 1 else frozenset[int]()
-            return ChunkClaim(chunk=chunk, epoch=epoch, done_rows=done, tally=loads(row["tally"]))
+            return ChunkClaim(chunk=chunk, epoch=epoch, done_rows=done, deaths=deaths, tally=loads(row["tally"]))
+
+    def neglected(self, run: Run) -> int | None:
+        """The first undone chunk, unless a living worker has any."""
+        undone = sa.and_(chunks.c.run_number == run.number, chunks.c.done.is_(False))
+        living = sa.select(workers.c.id).where(workers.c.ended_at.is_(None))
+        cared_for = sa.select(chunks.c.k).where(undone, chunks.c.worker.in_(living)).limit(1)
+        first = sa.select(chunks.c.k).where(undone).order_by(chunks.c.deaths, chunks.c.k).limit(1)
+        with self._database.read() as connection:
+            if connection.execute(cared_for).first() is not None:
+                return None
+            return connection.execute(first).scalar()
+
+    def holds(self, claim: ChunkClaim) -> bool:
+        """Whether the epoch is still the claim's."""
+        query = sa.select(chunks.c.epoch).where(_of(claim))
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def release(self, claim: ChunkClaim) -> None:
+        """Take the worker's name off the chunk."""
+        with self._database.write() as connection:
+            connection.execute(chunks.update().where(_of(claim)).values(worker=None, waiting=None))
+
+    def split(self, claim: ChunkClaim, first: Chunk, second: Chunk, *, tally: JsonObject) -> None:
+        """Shorten the chunk and add another one, in one commit."""
+        of_run = chunks.c.run_number == claim.chunk.run_number
+        with self._database.write() as connection:
+            number = runs.c.number == claim.chunk.run_number
+            connection.execute(sa.select(runs.c.number).where(number).with_for_update())  # one new number at a time
+            held = connection.execute(
+                chunks.update()
+                .where(_of(claim))
+                .values(row_count=first.rows, stop=first.stop, epoch=claim.epoch + 1, worker=None, deaths=1)
+            ).rowcount
+            if held:
+                k = connection.execute(sa.select(sa.func.max(chunks.c.k)).where(of_run)).scalar_one() + 1
+                # As if it had been claimed before: the next claim looks which of its rows are done.
+                more = {**_untouched(second, dumps(tally)), "k": k, "epoch": 1, "deaths": 1}
+                connection.execute(chunks.insert().values(more))
 
     def flush(
         self,
@@ -105,16 +130,10 @@ class SqlChunks:
         waiting: dict[str, int] | None = None,
     ) -> bool:
         """Commit results together with the chunk's new aggregates, if the claim still holds."""
-        chunk = claim.chunk
         with self._database.write() as connection:
             held = connection.execute(
                 chunks.update()
-                .where(
-                    chunks.c.run_number == chunk.run_number,
-                    chunks.c.k == chunk.k,
-                    chunks.c.epoch == claim.epoch,
-                    chunks.c.done.is_(False),
-                )
+                .where(_of(claim))
                 .values(
                     passed=tally.passed,
                     failed=tally.failed,
@@ -125,7 +144,7 @@ class SqlChunks:
                 )
             ).rowcount
             if held:
-                insert_items(connection, chunk.run_number, items)
+                insert_items(connection, claim.chunk.run_number, items)
             return held > 0
 
     def finish(self, run: Run, *, now: int) -> bool:
@@ -146,6 +165,45 @@ class SqlChunks:
             else:
                 end_runs(connection, this, "completed", now=now)
             return True
+
+
+def _of(claim: ChunkClaim) -> sa.ColumnElement[bool]:
+    """The claim's chunk, for as long as the claim holds."""
+    return sa.and_(
+        chunks.c.run_number == claim.chunk.run_number,
+        chunks.c.k == claim.chunk.k,
+        chunks.c.epoch == claim.epoch,
+        chunks.c.done.is_(False),
+    )
+
+
+def _untouched(chunk: Chunk, tally: bytes) -> dict[str, Any]:
+    return {
+        "run_number": chunk.run_number,
+        "k": chunk.k,
+        "first_row": chunk.first_row,
+        "row_count": chunk.rows,
+        "first_line": chunk.first_line,
+        "start": chunk.start,
+        "stop": chunk.stop,
+        "epoch": 0,
+        "deaths": 0,
+        "done": False,
+        "passed": 0,
+        "failed": 0,
+        "errored": 0,
+        "tally": tally,
+    }
+
+
+def _fate(connection: sa.Connection, worker: str | None) -> tuple[bool, bool]:
+    """Whether the worker that has a chunk lives, and whether it died of it."""
+    if worker is None:
+        return False, False
+    row = connection.execute(sa.select(workers.c.ended_at, workers.c.lost).where(workers.c.id == worker)).first()
+    if row is None:  # forgotten long ago
+        return False, False
+    return row.ended_at is None, row.lost
 
 
 def _done_rows(connection: sa.Connection, chunk: Chunk) -> frozenset[int]:

@@ -28,6 +28,10 @@ _PRAGMAS = (
 )
 
 
+_SQLITE_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+_POSTGRES_CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
 def sqlite_engine(path: Path) -> sa.Engine:
     """An engine on a SQLite file with this project's pragmas; transactions begin only where we say so."""
     # Last in, first out: the connection that was used last has the pages in its cache.
@@ -112,6 +116,12 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             progress.committing = True
+
+    @property
+    def milliseconds(self) -> sa.ColumnElement[int]:
+        """The database's own clock, in Unix milliseconds: the same for every process that asks it."""
+        clock = _SQLITE_CLOCK if self._sqlite else _POSTGRES_CLOCK
+        return sa.literal_column(clock, sa.BigInteger)
 
     def close(self) -> None:
         """Give all connections back."""

@@ -82,6 +82,10 @@ chunks = sa.Table(
     sa.Column("stop", sa.BigInteger, nullable=False),
     # Grows with every claim; a write that names an older one is refused, which is what fences the former owner.
     sa.Column("epoch", sa.Integer, nullable=False),
+    # Who works on it; null where nobody does. One who has ended since works on nothing.
+    sa.Column("worker", Text),
+    # Workers that died while they worked on it.
+    sa.Column("deaths", sa.Integer, nullable=False),
     sa.Column("done", sa.Boolean, nullable=False),
     sa.Column("passed", sa.BigInteger, nullable=False),
     sa.Column("failed", sa.BigInteger, nullable=False),
@@ -90,6 +94,24 @@ chunks = sa.Table(
     # JSON text: endpoints that are down while calls wait for them; null where none are.
     sa.Column("waiting", sa.LargeBinary),
     sqlite_with_rowid=False,
+)
+
+# Processes that grade. Every start is a row of its own; times are milliseconds of the database's clock.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", Text, primary_key=True),
+    sa.Column("host", Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    # The server that started it, and as which of its workers; null where it was started by hand.
+    sa.Column("server", Text),
+    sa.Column("slot", sa.Integer),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
+    # Whether it ended without a word.
+    sa.Column("lost", sa.Boolean, nullable=False),
+    sa.Index("workers_by_end", "ended_at", "id"),
 )
 
 # Keyed by core/ids.item_key(run number, row index): a run's items lie together, in row order.

@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Literal
 
 from regrade.core.entities import FinishedItem
+from regrade.ports.workers import Pulse, StoppedError
 from regrade.sources.jsonl import Line
-from regrade.workflows.turns import Turns
+from regrade.workflows.pulse import ROW, RowProgress
+from regrade.workflows.turns import Turn
 
 BATCH_ROWS = 200
 BATCH_SECONDS = 0.02
@@ -15,67 +18,154 @@ _LOOK_SECONDS = 0.5
 """How often a chunk that has nothing to commit looks whether it is still wanted."""
 
 Finish = Callable[[Line], Awaitable[FinishedItem]]
-Commit = Callable[[Sequence[FinishedItem]], bool]
+Commit = Callable[[Sequence[FinishedItem]], Awaitable[bool]]
 """Commits a batch, which may be empty; False where the chunk is somebody else's now, or its run has ended."""
+Outcome = Literal["done", "lost", "stopped"]
+"""Every row has its item; the chunk is not ours any more; the worker stops and leaves the rest to another."""
 
 
-async def one_by_one(lines: AsyncIterator[Line], finish: Finish, commit: Commit, turns: Turns) -> bool:
-    """Grade on the processor alone. Whether the chunk is still ours at the end."""
-    async with turns.turn() as turn:
+class RowRoom:
+    """How many rows may wait for models at once in a worker; chunks have equal parts of it."""
+
+    def __init__(self, rows: int, *, most_of_a_chunk: int) -> None:
+        self._rows = rows
+        self._most = most_of_a_chunk
+        self._chunks = 0
+
+    @property
+    def part(self) -> int:
+        """How many rows of each chunk."""
+        return max(1, min(self._most, self._rows // max(1, self._chunks)))
+
+    def __enter__(self) -> "RowRoom":
+        self._chunks += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._chunks -= 1
+
+
+async def one_by_one(
+    lines: AsyncIterator[Line],
+    finish: Finish,
+    commit: Commit,
+    turn: AbstractAsyncContextManager[Turn],
+    pulse: Pulse,
+) -> Outcome:
+    """Grade on the processor alone, while the chunk has its turn."""
+    async with turn as mine:
         batch: list[FinishedItem] = []
         deadline = time.perf_counter() + BATCH_SECONDS
         async for line in lines:
             batch.append(await finish(line))
             if len(batch) == BATCH_ROWS or time.perf_counter() > deadline:
-                # Committed on the loop: a thread would only wait for the same interpreter lock.
-                if not commit(batch):
-                    return False
+                if not await commit(batch):
+                    return "lost"
+                if pulse.stopping:
+                    return "stopped"
                 batch = []
-                await turn.pause()
+                await mine.pause()
                 deadline = time.perf_counter() + BATCH_SECONDS
-        return commit(batch)
+        return "done" if await commit(batch) else "lost"
 
 
-async def many_at_once(lines: AsyncIterator[Line], finish: Finish, commit: Commit, at_once: int) -> bool:
-    """Grade up to `at_once` rows at a time. Whether the chunk is still ours at the end.
+async def many_at_once(
+    lines: AsyncIterator[Line], finish: Finish, commit: Commit, room: RowRoom, pulse: Pulse
+) -> Outcome:
+    """Grade as many rows at a time as there is room for.
 
-    Where it is not, all calls that are under way are cancelled, which closes their connections.
+    Where the chunk is lost, all calls that are under way are cancelled, which closes their connections. Where the
+    worker stops, they are waited for, and rows for which nobody has been asked yet are left.
     """
-    finished: list[FinishedItem] = []
-
-    async def work() -> None:
-        async for line in lines:
-            finished.append(await finish(line))  # noqa: PERF401 - shared by all, and emptied meanwhile
-
-    tasks = [asyncio.create_task(work()) for _ in range(at_once)]
+    rows = _Rows(lines, finish, room, pulse)
     looked = time.perf_counter()
-    try:
-        while not all(task.done() for task in tasks):
-            await asyncio.sleep(BATCH_SECONDS)
-            if finished or time.perf_counter() - looked > _LOOK_SECONDS:
-                batch, finished[:] = finished[:], []
-                if not commit(batch):
-                    return False
-                looked = time.perf_counter()
-        for task in tasks:
+    with room:
+        try:
+            while True:
+                over = not rows.keep_busy()
+                if rows.finished or over or time.perf_counter() - looked > _LOOK_SECONDS:
+                    batch, rows.finished = rows.finished, []
+                    if not await commit(batch):
+                        return "lost"
+                    looked = time.perf_counter()
+                if over:
+                    return "stopped" if rows.left else "done"
+                await asyncio.sleep(BATCH_SECONDS)
+        finally:
+            await rows.cancel()
+
+
+class _Rows:
+    """Rows that are graded at the same time, each by a task that goes on with the next one."""
+
+    def __init__(self, lines: AsyncIterator[Line], finish: Finish, room: RowRoom, pulse: Pulse) -> None:
+        self._lines = lines
+        self._finish = finish
+        self._room = room
+        self._pulse = pulse
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = 0
+        self._exhausted = False
+        self._turned_away = False
+        self.finished: list[FinishedItem] = []
+
+    @property
+    def left(self) -> bool:
+        """Whether there are rows that nobody has begun, because the worker stops."""
+        return self._turned_away or not self._exhausted
+
+    def keep_busy(self) -> bool:
+        """Begin as many rows as there is room for; False once none are left and none are under way."""
+        for task in [each for each in self._tasks if each.done()]:
+            self._tasks.remove(task)
             task.result()  # an error in one row's machinery is the chunk's
-        return commit(finished)
-    finally:
-        for task in tasks:
+        while self._running < self._room.part and not (self._exhausted or self._pulse.stopping):
+            self._running += 1
+            self._tasks.add(asyncio.create_task(self._work()))
+        return bool(self._tasks)
+
+    async def cancel(self) -> None:
+        """End all that is under way."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        try:
+            while self._running <= self._room.part:
+                line = await anext(self._lines, None)
+                if line is None:
+                    self._exhausted = True
+                    return
+                if self._pulse.stopping:
+                    self._turned_away = True
+                    return
+                ROW.set(RowProgress())
+                item = await self._finish(line)
+                self.finished.append(item)  # the list that it is now: a commit may have taken the former one
+        except StoppedError:
+            self._turned_away = True
+        finally:
+            self._running -= 1
 
 
-async def in_turns(lines: AsyncIterator[Line], finish: Finish, commit: Commit, at_once: int, turns: Turns) -> bool:
+async def in_turns(
+    lines: AsyncIterator[Line],
+    finish: Finish,
+    commit: Commit,
+    room: RowRoom,
+    turn: AbstractAsyncContextManager[Turn],
+    pulse: Pulse,
+) -> Outcome:
     """As `many_at_once`, but rows are begun only while the chunk has its turn.
 
     For rows that wait for other processes of this machine: chunks then end one after the other, and while the last
     rows of one are still away the next one begins.
     """
     feed = _FeedInTurns(lines)
-    holding = asyncio.create_task(feed.hold(turns))
+    holding = asyncio.create_task(feed.hold(turn))
     try:
-        return await many_at_once(feed, finish, commit, at_once)
+        return await many_at_once(feed, finish, commit, room, pulse)
     finally:
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
@@ -99,13 +189,13 @@ class _FeedInTurns(AsyncIterator[Line]):
             self._mine.set()  # nobody needs a turn to learn that there is nothing left
             raise
 
-    async def hold(self, turns: Turns) -> None:
+    async def hold(self, turn: AbstractAsyncContextManager[Turn]) -> None:
         """Have the turn until all lines are read, but for what others are due in between."""
-        async with turns.turn() as turn:
+        async with turn as mine:
             while not self._all_read.is_set():
                 self._mine.set()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._all_read.wait(), turns.seconds)
+                    await asyncio.wait_for(self._all_read.wait(), mine.seconds)
                 if not self._all_read.is_set():
                     self._mine.clear()
-                await turn.pause()
+                await mine.pause()

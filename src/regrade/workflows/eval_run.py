@@ -6,11 +6,11 @@ Everything here may be killed at any point and be run again: it asks the store w
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from regrade.core.entities import Chunk, ChunkClaim, Eval, FinishedItem, Run
-from regrade.core.errors import NoRoomError, NotFoundError, RegradeError, UnavailableError
+from regrade.core.entities import Chunk, ChunkClaim, Eval, Run
+from regrade.core.errors import NotFoundError, RegradeError
 from regrade.core.ids import own_blob, secrets_blob
 from regrade.core.jsontext import loads
 from regrade.core.results import Tally
@@ -22,10 +22,13 @@ from regrade.ports.models import ModelPort
 from regrade.ports.sandbox import Sandbox
 from regrade.ports.store import ChunkStore, EvalStore, FileStore, RunStore, StoredObjectStore
 from regrade.ports.system import Clock
+from regrade.ports.workers import Pulse
 from regrade.sources import jsonl, stored
-from regrade.workflows.chunk import in_turns, many_at_once, one_by_one
+from regrade.workflows.chunk import Outcome, RowRoom, in_turns, many_at_once, one_by_one
+from regrade.workflows.commits import Commits
 from regrade.workflows.feed import LineFeed
 from regrade.workflows.grading import CompiledEval, RowGrading
+from regrade.workflows.persistence import Persistence
 from regrade.workflows.sampling import MessageFiles, Sampler
 from regrade.workflows.turns import Turns
 from regrade.workflows.upkeep import drop_secrets
@@ -33,17 +36,17 @@ from regrade.workflows.upkeep import drop_secrets
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
-_ATTEMPTS = 6
-_FIRST_PAUSE_SECONDS = 0.5
-_FULL_PAUSE_SECONDS = 10.0
-"""Between looks at a disk that is full; a run waits for room as long as it takes."""
-_OUTAGE_PAUSE_SECONDS = 1.0
-"""Between looks at a database, or a bucket, that does not answer; a run waits for it as long as it takes."""
+_LEAD_SECONDS = (0.3, 2.0)
+"""Between looks of who leads a run at whether anybody works on it: at first, and at most."""
 _COMPILED_EVALS = 64
 _ROWS_TO_PROCESSES = 256
 """Rows of one chunk that are with the processes of python graders: some batches for each."""
-_ROWS_AT_ONCE = 128
-"""Rows of one chunk that wait for models; how many calls are in flight is the limiter's to say."""
+_ROWS_AT_ONCE = 512
+"""Rows that wait for models in one worker; how many calls are in flight is the limiter's to say."""
+_ROWS_OF_A_CHUNK = 128
+_DEATHS_OF_A_CHUNK = 2
+_DEATHS_OF_A_ROW = 3
+"""A row that was alone when it killed: other work of those workers may have been the cause before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,28 +62,41 @@ class Ports:
     engine: Engine
     models: ModelPort
     sandbox: Sandbox
+    pulse: Pulse
     clock: Clock
 
 
 class EvalRuns:
     """The workflows of eval runs."""
 
-    def __init__(self, ports: Ports, *, max_row_bytes: int) -> None:
+    def __init__(self, ports: Ports, *, worker: str, max_row_bytes: int) -> None:
         self._ports = ports
         self._clock = ports.clock
+        self._pulse = ports.pulse
+        self._worker = worker
         self._max_row_bytes = max_row_bytes
         self._compiled: dict[str, CompiledEval] = {}
         self._turns = Turns()
+        self._room = RowRoom(_ROWS_AT_ONCE, most_of_a_chunk=_ROWS_OF_A_CHUNK)
+        self._persistence = Persistence(ports.runs, ports.clock, ports.pulse)
+        self._held: set[tuple[int, int]] = set()
+        """The chunks that are being graded here, as (run number, k)."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether chunks are being graded here."""
+        return bool(self._held)
 
     async def run(self, run_id: str) -> None:
-        """Plan a queued run and ask for its chunks."""
-        await self._persistently(run_id, self._run)
+        """Plan a queued run, ask for its chunks, and lead it to its end."""
+        await self._persistence.do(run_id, self._run)
 
     async def chunk(self, run_id: str, k: int) -> None:
         """Grade what is left of a chunk; whoever does the last one ends the run."""
-        await self._persistently(run_id, lambda run: self._chunk(run, k))
+        await self._persistence.do(run_id, lambda run: self._chunk(run, k, most_deaths=_DEATHS_OF_A_CHUNK - 1))
 
     async def _run(self, run: Run) -> None:
+        await self._unless_stopping()
         if run.status == "queued":
             compiled = self._compile(run)
             blob = run.source_blob
@@ -96,46 +112,106 @@ class EvalRuns:
             await asyncio.to_thread(self._ports.chunks.plan, run, planned, source_blob=blob, tally=empty, now=now)
         undone = await asyncio.to_thread(self._ports.chunks.undone, run)
         await asyncio.to_thread(self._ports.engine.start_chunks, run.id, undone)
-        await asyncio.to_thread(self._finish, run)
+        await self._lead(run)
 
-    async def _chunk(self, run: Run, k: int) -> None:
-        claim = self._ports.chunks.claim(run, k)
-        if claim is None or await self._grade(run, claim):
+    async def _lead(self, run: Run) -> None:
+        """See to it that the run goes on until it has ended.
+
+        Each chunk has a workflow of its own, which may have to wait while workers are full. No run waits that long:
+        where no chunk of it is worked on at all, whoever leads takes one. Chunks that have killed workers are left
+        to the leader, one at a time.
+        """
+        shortest, longest = _LEAD_SECONDS
+        pause = shortest
+        while True:
+            now = await asyncio.to_thread(self._ports.runs.find, run.id)
+            if now is None or now.status != "in_progress":
+                return
+            await asyncio.sleep(pause)
+            await self._unless_stopping()
+            k = await asyncio.to_thread(self._ports.chunks.neglected, now)
+            if k is not None and (now.number, k) not in self._held:
+                await self._chunk(now, k)
+                pause = shortest
+            else:
+                await asyncio.to_thread(self._finish, now)
+                pause = min(2 * pause, longest)
+
+    async def _unless_stopping(self) -> None:
+        """Begin nothing in a worker that stops: its workflows wait here until another one has them."""
+        if self._pulse.stopping:
+            await asyncio.Event().wait()
+        await self._pulse.hold()
+
+    async def _chunk(self, run: Run, k: int, *, most_deaths: int | None = None) -> None:
+        await self._unless_stopping()
+        held = (run.number, k)
+        if held in self._held:
+            return
+        claim = self._ports.chunks.claim(run, k, self._worker, most_deaths=most_deaths)
+        if claim is None:
             self._finish(run)
+            return
+        self._held.add(held)
+        try:
+            outcome = await self._grade(run, claim)
+            if outcome == "stopped":
+                self._ports.chunks.release(claim)
+        finally:
+            self._held.discard(held)
+        if outcome == "done":
+            self._finish(run)
+        await self._unless_stopping()
 
     def _finish(self, run: Run) -> None:
         """End the run if every chunk is done; its secrets go too, or after a crash with the next upkeep."""
         if self._ports.chunks.finish(run, now=self._clock.now()) and run.has_secrets:
             drop_secrets(self._ports.runs, self._ports.blobs)
 
-    async def _grade(self, run: Run, claim: ChunkClaim) -> bool:
-        """Grade the chunk's rows that are not done; False where somebody else has taken it, or the run ended."""
+    async def _grade(self, run: Run, claim: ChunkClaim) -> Outcome:
+        """Grade the chunk's rows that are not done."""
+        undone = claim.undone_rows() if claim.deaths >= _DEATHS_OF_A_CHUNK else []
+        if len(undone) > 1:
+            self._halve(run, claim, undone[len(undone) // 2])
+            return "lost"
         grading = RowGrading(
             self._compile(run),
             run,
             Tally.from_json(claim.tally),
             self._clock,
             self._max_row_bytes,
-            await asyncio.to_thread(self._sampler, run, claim.chunk.k),
+            await asyncio.to_thread(self._sampler, run),
         )
-
-        def commit(batch: Sequence[FinishedItem]) -> bool:
-            waiting = self._ports.models.waiting() if grading.asks_models else None
-            return self._ports.chunks.flush(claim, batch, grading.tally, done=False, waiting=waiting)
-
+        ports = self._ports
+        commits = Commits(claim, grading, ports.chunks, ports.models, ports.pulse)
+        if undone and claim.deaths >= _DEATHS_OF_A_ROW:
+            kept = await commits.commit([grading.killer(undone[0], claim.deaths)])
+            return await commits.end("done" if kept else "lost")
+        turn = self._turns.turn(run.number, claim.chunk.k)
         with await asyncio.to_thread(self._ports.blobs.open, _source(run)) as source:
             lines = LineFeed(_left(jsonl.read(source, claim.chunk, max_row_bytes=self._max_row_bytes), claim))
             if grading.asks_models:
-                at_once = min(claim.chunk.rows, _ROWS_AT_ONCE)
-                held = await many_at_once(lines, grading.finish, commit, at_once)
+                outcome = await many_at_once(lines, grading.finish, commits.commit, self._room, self._pulse)
             elif grading.waits:
-                held = await in_turns(lines, grading.finish, commit, _ROWS_TO_PROCESSES, self._turns)
+                room = RowRoom(_ROWS_TO_PROCESSES, most_of_a_chunk=_ROWS_TO_PROCESSES)
+                outcome = await in_turns(lines, grading.finish, commits.commit, room, turn, self._pulse)
             else:
-                held = await one_by_one(lines, grading.finish, commit, self._turns)
-        return held and self._ports.chunks.flush(claim, [], grading.tally, done=True)
+                outcome = await one_by_one(lines, grading.finish, commits.commit, turn, self._pulse)
+        return await commits.end(outcome)
 
-    def _sampler(self, run: Run, k: int) -> Sampler | None:
-        """What asks the run's model for chunk `k`; None where its rows bring their samples."""
+    def _halve(self, run: Run, claim: ChunkClaim, row: int) -> None:
+        """Put two chunks in the place of one that kills workers, so that fewer rows are under suspicion."""
+        logger.warning(
+            "Chunk %d of run %s has killed %d workers; it goes on in halves, from row %d on apart",
+            claim.chunk.k, run.id, claim.deaths, row,
+        )  # fmt: skip
+        with self._ports.blobs.open(_source(run)) as source:
+            first, second = jsonl.halves(source, claim.chunk, row, max_row_bytes=self._max_row_bytes)
+        empty = Tally.empty(self._compile(run).names).as_json()
+        self._ports.chunks.split(claim, first, second, tally=empty)
+
+    def _sampler(self, run: Run) -> Sampler | None:
+        """What asks the run's model; None where its rows bring their samples."""
         data_source = run.data_source
         if run.has_secrets:
             secrets = loads(b"".join(self._ports.blobs.pieces(secrets_blob(run.id))))
@@ -145,8 +221,7 @@ class EvalRuns:
         if plan is None:
             return None
         files = MessageFiles(run.project, self._ports.files, self._ports.blobs, self._clock)
-        # Graders' calls have 0: rows that have their samples end before new ones begin. Early chunks come first.
-        return Sampler(plan, self._ports.models, files, project=run.project, urgency=k + 1)
+        return Sampler(plan, self._ports.models, files, project=run.project)
 
     def _select(self, run: Run) -> str:
         """Keep what the run's source selects now as the run's own rows; the blob that they are in."""
@@ -195,44 +270,6 @@ class EvalRuns:
         if eval_ is None:
             raise NotFoundError(f"No eval found with id '{run.eval_id}'.")
         return eval_
-
-    async def _persistently(self, run_id: str, work: Callable[[Run], Awaitable[None]]) -> None:
-        """Do `work`, again after a pause where the machine got in the way; end the run as failed at last.
-
-        A run never sits in between: it goes on, or it says why it does not.
-        """
-        attempt = 0
-        while attempt < _ATTEMPTS:
-            try:
-                run = self._ports.runs.find(run_id)
-                if run is not None and run.status in ("queued", "in_progress"):
-                    await work(run)
-                return
-            except NoRoomError as error:
-                logger.error("Run %s waits for room: %s", run_id, error.message)  # noqa: TRY400 - it says all
-                await asyncio.sleep(_FULL_PAUSE_SECONDS)
-            except UnavailableError as error:
-                logger.warning("Run %s waits: %s", run_id, error.message)
-                await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
-            except RegradeError as error:
-                logger.warning("Run %s failed: %s", run_id, error.message)
-                await self._fail(run_id, error.code or "invalid_run", error.message)
-                return
-            except Exception:  # a disk or database that fails for a while; the traceback is logged
-                attempt += 1
-                logger.exception("Run %s met an error, attempt %d of %d", run_id, attempt, _ATTEMPTS)
-                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
-        await self._fail(run_id, "server_error", "The server could not go on with this run; its log says why.")
-
-    async def _fail(self, run_id: str, code: str, message: str) -> None:
-        while True:
-            try:
-                run = self._ports.runs.find(run_id)
-                if run is not None:
-                    self._ports.runs.fail(run, {"code": code, "message": message}, now=self._clock.now())
-                return
-            except UnavailableError:  # a full disk, or a database that is away for a while
-                await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
 
 
 class _RunError(RegradeError):

@@ -94,6 +94,15 @@ class RowGrading:
         grades = await grade_all(self._compiled.graders, Row(item, namespace))
         return self._item(line.row, item, sample, grades)
 
+    def killer(self, row: int, deaths: int) -> FinishedItem:
+        """The item of a row that no worker survives. It is not even read again: that may be what kills."""
+        message = (
+            f"{deaths} workers died while they worked on this row, the last of them on it alone, so it is not "
+            "tried again. The workers' log, or the system's, may say what they died of."
+        )
+        sample = {**samples.answered(None), "error": {"code": "worker_lost", "message": message}}
+        return self._without_grades(row, {}, sample)
+
     def _item(self, index: int, item: JsonObject, sample: JsonObject, grades: Sequence[Grade]) -> FinishedItem:
         status: ItemStatus = "pass"
         scores: list[float | None] = []

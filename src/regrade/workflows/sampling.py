@@ -37,15 +37,11 @@ class Drawn:
 class Sampler:
     """Asks one run's model."""
 
-    def __init__(
-        self, plan: SamplingPlan, models: ModelPort, files: "MessageFiles", *, project: str, urgency: int
-    ) -> None:
-        """`urgency` orders the calls of chunks, so that they end one after the other and never all at once."""
+    def __init__(self, plan: SamplingPlan, models: ModelPort, files: "MessageFiles", *, project: str) -> None:
         self._plan = plan
         self._models = models
         self._files = files
         self._project = project
-        self._urgency = urgency
         self._sample_of = samples.sample_of_chat if plan.api == "chat" else samples.sample_of_response
 
     async def draw(self, item: JsonObject, row: int) -> Drawn:
@@ -53,13 +49,15 @@ class Sampler:
         request = self._plan.request(item)
         body = await self._files.inlined(request)
         # Equal rows are asked anew each time; the same row of another run may be answered from the cache.
+        # Early rows come first: chunks end one after the other, and a short run passes a long one. Graders' calls
+        # have 0, so that rows which have their samples end before new ones begin.
         call = ModelCall(
             api=self._plan.api,
             model=self._plan.model,
             body=body,
             repetition=row,
             project=self._project,
-            urgency=self._urgency,
+            urgency=row + 1,
         )
         try:
             answer = await self._models.ask(call)

@@ -11,6 +11,7 @@ from regrade.ports.engine import Engine
 from regrade.ports.fine_tuning import FineTunedModelStore, FineTuningStore, Trainers
 from regrade.ports.store import RunStore
 from regrade.ports.system import Clock
+from regrade.ports.workers import WorkerStore
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,13 @@ def forget_ended_workflows(engine: Engine, clock: Clock) -> None:
     engine.forget_ended(before=clock.now() - _WORKFLOW_KEPT_SECONDS, limit=_WORKFLOWS_AT_ONCE)
 
 
+def adopt_orphans(engine: Engine, workers: WorkerStore) -> None:
+    """Let others have what dead workers had, should whoever found them dead have died before that."""
+    adopted = engine.adopt(workers.alive)
+    if adopted:
+        logger.info("%d workflows of workers that are gone go on elsewhere", adopted)
+
+
 def sweep_runs(runs: RunStore, blobs: Blobs, clock: Clock) -> None:
     """Remove items of deleted runs, some at a time."""
     for blob in runs.sweep(now=clock.now(), limit=_ITEMS_AT_ONCE):
@@ -71,10 +79,18 @@ def drop_secrets(runs: RunStore, blobs: Blobs) -> None:
         runs.forget_secrets(run)
 
 
-async def repeat(chores: Sequence[Chore], period: float = PERIOD_SECONDS) -> None:
-    """Do all chores now and in every period, for ever; one that fails is tried again in the next."""
+async def repeat(chores: Sequence[Chore], *, mine: Callable[[], bool], period: float = PERIOD_SECONDS) -> None:
+    """Do all chores now and in every period, for ever; one that fails is tried again in the next.
+
+    A round is left out where it is not `mine`: of all workers, one does this. Two at once would do no harm.
+    """
     while True:
-        for chore in chores:
+        try:
+            todo = chores if await asyncio.to_thread(mine) else ()
+        except Exception:  # a database that is away, perhaps
+            logger.exception("Upkeep is left out this time")
+            todo = ()
+        for chore in todo:
             try:
                 await asyncio.to_thread(chore.do)
             except Exception:  # a chore is work handed over: the next round must come

@@ -1,0 +1,32 @@
+"""`regrade worker`: a process that grades, beside a server or on another machine."""
+
+from typing import Annotated
+
+from regrade import settings
+from regrade.cli.options import Config, DatabaseUrl, DataDir, setting
+
+
+def worker(
+    concurrency: Annotated[int | None, setting("concurrency")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    log_level: Annotated[str | None, setting("log_level")] = None,
+    worker_takeover_seconds: Annotated[int | None, setting("worker_takeover_seconds")] = None,
+    shutdown_seconds: Annotated[int | None, setting("shutdown_seconds")] = None,
+    max_row_bytes: Annotated[str | None, setting("max_row_bytes", "16 MiB")] = None,
+    model_attempts: Annotated[int | None, setting("model_attempts")] = None,
+    model_timeout: Annotated[int | None, setting("model_timeout")] = None,
+    model_patience: Annotated[int | None, setting("model_patience")] = None,
+    response_cache_bytes: Annotated[str | None, setting("response_cache_bytes")] = None,
+) -> None:
+    """Grade for the servers that use the same database and the same files; any number may run, anywhere.
+
+    It prints `ready` once it takes work. SIGTERM makes it end what is under way and leave the rest to others.
+    """
+    flags = {key: value for key, value in locals().items() if key in settings.options() or key == "config"}
+    found = settings.load(flags)
+
+    from regrade import worker as process
+
+    process.run(found)

@@ -1,0 +1,60 @@
+"""Committing what a chunk has graded, while nobody else can have gone on with it, and as long as a try may help."""
+
+from collections.abc import Callable, Sequence
+
+from regrade.core.entities import ChunkClaim, FinishedItem
+from regrade.core.errors import UnavailableError
+from regrade.ports.models import ModelPort
+from regrade.ports.store import ChunkStore
+from regrade.ports.workers import Pulse
+from regrade.workflows.chunk import Outcome
+from regrade.workflows.grading import RowGrading
+from regrade.workflows.persistence import while_away
+
+
+class Commits:
+    """Writes the items of one claim, with the aggregates that they were added up in."""
+
+    def __init__(
+        self, claim: ChunkClaim, grading: RowGrading, chunks: ChunkStore, models: ModelPort, pulse: Pulse
+    ) -> None:
+        self._claim = claim
+        self._grading = grading
+        self._chunks = chunks
+        self._models = models
+        self._pulse = pulse
+        self._waiting: dict[str, int] = {}
+
+    async def commit(self, batch: Sequence[FinishedItem]) -> bool:
+        """Write the batch; without one, look whether the chunk is still ours. False where it is not."""
+        waiting = self._models.waiting() if self._grading.asks_models else {}
+        if not batch and waiting == self._waiting:
+            return await self._persist(lambda: self._chunks.holds(self._claim))
+        self._waiting = waiting
+        return await self._persist(
+            lambda: self._chunks.flush(self._claim, batch, self._grading.tally, done=False, waiting=waiting)
+        )
+
+    async def end(self, outcome: Outcome) -> Outcome:
+        """Mark the chunk as done if it is; what became of it."""
+        if outcome == "done" and not await self._persist(
+            lambda: self._chunks.flush(self._claim, [], self._grading.tally, done=True)
+        ):
+            return "lost"
+        return outcome
+
+    async def _persist(self, write: Callable[[], bool]) -> bool:
+        """Write while the heartbeat is fresh, again where the database or its disk was away.
+
+        What was written without our knowing is refused the second time, as another error; then the claim is taken
+        anew.
+        """
+        while True:
+            await self._pulse.hold()
+            try:
+                # On the loop: a thread would only wait for the same interpreter lock.
+                return write()
+            except UnavailableError as error:
+                await while_away(
+                    f"Chunk {self._claim.chunk.k} of run number {self._claim.chunk.run_number}", error, self._pulse
+                )
