@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from regrade import settings
-from regrade.cli.options import Config, DatabaseUrl, DataDir, setting
+from regrade.cli.options import Blobs, Config, DatabaseUrl, DataDir, setting
 
 
 def worker(
@@ -11,6 +11,7 @@ def worker(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: Config = None,
+    blobs: Blobs = None,
     log_level: Annotated[str | None, setting("log_level")] = None,
     worker_takeover_seconds: Annotated[int | None, setting("worker_takeover_seconds")] = None,
     shutdown_seconds: Annotated[int | None, setting("shutdown_seconds")] = None,
@@ -19,10 +20,18 @@ def worker(
     model_timeout: Annotated[int | None, setting("model_timeout")] = None,
     model_patience: Annotated[int | None, setting("model_patience")] = None,
     response_cache_bytes: Annotated[str | None, setting("response_cache_bytes")] = None,
+    python_sandbox: Annotated[str | None, setting("python_sandbox")] = None,
+    unsafe_python_graders: Annotated[bool | None, setting("unsafe_python_graders")] = None,
+    python_grader_isolation: Annotated[str | None, setting("python_grader_isolation")] = None,
+    python_grader_workers: Annotated[int | None, setting("python_grader_workers")] = None,
+    python_grader_timeout: Annotated[int | None, setting("python_grader_timeout")] = None,
+    python_grader_memory: Annotated[str | None, setting("python_grader_memory", "2 GiB")] = None,
+    python_grader_scratch: Annotated[str | None, setting("python_grader_scratch", "1 GiB")] = None,
 ) -> None:
     """Grade for the servers that use the same database and the same files; any number may run, anywhere.
 
-    It prints `ready` once it takes work. SIGTERM makes it end what is under way and leave the rest to others.
+    It prints `ready` once it takes work. SIGTERM makes it end what is under way and leave the rest to others. Every
+    option can also be given in the environment (REGRADE_CONCURRENCY ...) and in regrade.toml.
     """
     flags = {key: value for key, value in locals().items() if key in settings.options() or key == "config"}
     found = settings.load(flags)
