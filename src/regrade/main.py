@@ -224,7 +224,7 @@ def open_models(
     """The models that this process can ask, once its event loop has started them.
 
     `url` is where this server answers, `most_at_once` is how many calls of a model this process has in flight,
-    `gate` is awaited before each request. What endpoints allow is shared with all processes that use the same store.
+    `gate` is awaited before each request. What endpoints allow is shared with all who use the same store.
     Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
     """
     settings = world.settings
@@ -242,12 +242,14 @@ def open_models(
         clock=world.clock,
         jitter=random.random,
         policy=Policy(
-            attempts=settings.model_attempts, timeout_s=settings.model_timeout, patience_s=settings.model_patience
+            attempts=settings.model_attempts,
+            timeout_s=settings.model_timeout,
+            patience_s=settings.model_patience,
+            most_at_once=most_at_once,
         ),
         cache=ResponseCache(settings.data_dir / "response_cache.sqlite3", max_bytes=size) if size else None,
         ledger=world.limits,
         process=world.ids.uuid4(),
-        most_at_once=most_at_once,
         gate=gate,
     )
 

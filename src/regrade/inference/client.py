@@ -43,14 +43,13 @@ class Models:
         cache: ResponseCache | None = None,
         ledger: LimitLedger | None = None,
         process: str = "",
-        most_at_once: int | None = None,
         gate: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`jitter` gives numbers in [0, 1).
 
         Where there is a `ledger`, what endpoints allow is shared with the other processes that use it; `process` is
-        this one's name there, like no other's. `most_at_once` is how many calls of one model this process has in
-        flight; `gate` is awaited before each request: whoever must hold still waits there.
+        this one's name there, like no other's. `gate` is awaited before each request: whoever must hold still waits
+        there.
         """
         self._registry = registry
         self._clock = clock
@@ -59,7 +58,6 @@ class Models:
         self._cache = cache
         self._ledger = ledger
         self._process = process
-        self._most_at_once = most_at_once
         self._gate = gate
         self._version = -1
         self._by_name: dict[str, Lane] = {}
@@ -76,13 +74,7 @@ class Models:
         if self._ledger is not None:
             self._shares = Shares(self._ledger, self._process, lambda: self._registry.table().projects)
             self._sharing = asyncio.create_task(self._shares.run())
-        self._lanes = Lanes(
-            self._policy,
-            self._clock,
-            asyncio.get_running_loop().time,
-            self._shares,
-            most_at_once=self._most_at_once,
-        )
+        self._lanes = Lanes(self._policy, self._clock, asyncio.get_running_loop().time, self._shares)
         self._exchange = Exchange(self._clock, self._policy.connect_timeout_s, self._gate)
 
     def loop(self) -> asyncio.AbstractEventLoop:

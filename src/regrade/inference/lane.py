@@ -82,19 +82,9 @@ class Lanes:
     """The lanes of one event loop; those of endpoints that are gone vanish once nobody uses them."""
 
     def __init__(
-        self,
-        policy: Policy,
-        clock: Clock,
-        now: Callable[[], float],
-        shares: Shares | None = None,
-        *,
-        most_at_once: int | None = None,
+        self, policy: Policy, clock: Clock, now: Callable[[], float], shares: Shares | None = None
     ) -> None:
-        """`shares` divides the endpoints' limits with other processes; without it this one has them to itself.
-
-        `most_at_once` is how many calls of one model this process may have in flight, whatever the endpoint allows.
-        """
-        self._most_at_once = most_at_once
+        """`shares` divides the endpoints' limits with other processes; without it this one has them to itself."""
         self._policy = policy
         self._clock = clock
         self._shares = shares
@@ -136,7 +126,7 @@ class Lanes:
         return self._upstreams[endpoint]
 
     def _limiter(self, route: Route) -> Limiter:
-        limiter = Limiter(Limits.of(route.endpoint), self._now(), most=self._most_at_once)
+        limiter = Limiter(Limits.of(route.endpoint), self._now(), most=self._policy.most_at_once)
         # The built-in engine is this machine's alone.
         if self._shares is not None and route.endpoint.socket is None:
             self._shares.join(f"{route.endpoint.name} {route.model}", limiter)

@@ -22,6 +22,8 @@ class Policy:
     timeout_s: float = 600.0
     """For one attempt, unless the endpoint has its own."""
     connect_timeout_s: float = 10.0
+    most_at_once: int | None = None
+    """Calls of one model that this process may have in flight, whatever the endpoint allows."""
 
     def pause(self, attempt: int, spread: float) -> float:
         """Seconds to wait after a failed attempt (the first is 1): full jitter, `spread` being in [0, 1)."""
