@@ -16,12 +16,13 @@ from regrade.cli.keys import app as keys
 from regrade.cli.models import app as models
 from regrade.cli.run import run
 from regrade.cli.serve import serve
+from regrade.cli.tune import app as tune
 from regrade.cli.worker import worker
 from regrade.core.errors import RegradeError
 
 app = typer.Typer(
     name="regrade",
-    help="A self-hosted server for the Evals, Graders, Files and Models API.",
+    help="A self-hosted server for the Evals, Graders, Files, Fine-tuning and Models API.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,6 +34,7 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
+app.add_typer(tune, name="tune")
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
 app.add_typer(imports, name="import")

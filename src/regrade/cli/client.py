@@ -1,7 +1,7 @@
 """The HTTP client of the commands: the few calls of the API that they make."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import quote
@@ -48,10 +48,10 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def upload(self, filename: str, content: BinaryIO) -> str:
+    async def upload(self, filename: str, content: BinaryIO, purpose: str = "evals") -> str:
         """Upload a file of rows; its id."""
         form = aiohttp.FormData()
-        form.add_field("purpose", "evals")
+        form.add_field("purpose", purpose)
         form.add_field("file", content, filename=filename, content_type="application/octet-stream")
         return str((await self._send("POST", "/files", data=form))["id"])
 
@@ -94,6 +94,34 @@ class Client:
                 return
             query["after"] = page["data"][-1]["id"]
 
+    async def create_job(self, body: JsonObject) -> JsonObject:
+        """POST /fine_tuning/jobs."""
+        return await self._send("POST", "/fine_tuning/jobs", json=body)
+
+    async def get_job(self, job_id: str) -> JsonObject:
+        """The fine-tuning job as it is now."""
+        return await self._get_patiently(_job_path(job_id))
+
+    async def change_job(self, job_id: str, action: str) -> JsonObject:
+        """Pause, resume or cancel a fine-tuning job."""
+        return await self._send("POST", f"{_job_path(job_id)}/{action}")
+
+    async def newest_jobs(self, limit: int) -> list[JsonObject]:
+        """The newest fine-tuning jobs, the newest first."""
+        return list((await self._send("GET", "/fine_tuning/jobs", params={"limit": str(limit)}))["data"])
+
+    async def job_events(self, job_id: str, known: Container[str]) -> list[JsonObject]:
+        """What a fine-tuning job has told beyond the events that are known, the oldest first."""
+        new: list[JsonObject] = []
+        query = {"limit": str(PAGE)}
+        while True:
+            page = await self._get_patiently(f"{_job_path(job_id)}/events", params=query)
+            fresh = [event for event in page["data"] if event["id"] not in known]
+            new += fresh
+            if not page["has_more"] or len(fresh) < len(page["data"]):
+                return new[::-1]
+            query["after"] = page["data"][-1]["id"]
+
     async def _get_patiently(self, path: str, **options: Any) -> JsonObject:
         for pause in _PAUSES_S:
             try:
@@ -121,6 +149,10 @@ class Client:
         if not isinstance(answer, dict):
             raise UnavailableError(f"What answers at {self.url} is no server of this API: its answer is not JSON.")
         return answer
+
+
+def _job_path(job_id: str) -> str:
+    return f"/fine_tuning/jobs/{quote(job_id, safe='')}"
 
 
 def _error_of(url: str, response: aiohttp.ClientResponse, body: bytes) -> RegradeError:

@@ -70,7 +70,7 @@ def run(
     client_settings = settings.load_client(server, api_key)
     show = partial(progress_for, console, eval_file, limit, json=json, quiet=quiet)
     flags = {"data_dir": data_dir, "database_url": database_url, "config": config}
-    with _server(client_settings.url, flags) as (url, is_own):
+    with server_for(client_settings.url, flags) as (url, is_own):
         outcome = evaluate_on(url, client_settings.api_key, eval_file, limit, output, show)
     gate = eval_file.fail_under if fail_under is None else fail_under
     if json:
@@ -85,7 +85,7 @@ def run(
 
 
 @contextmanager
-def _server(url: str | None, flags: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
+def server_for(url: str | None, flags: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
     """The URL to use, and whether its server ends with the block."""
     if url:
         yield url, False
