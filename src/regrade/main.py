@@ -411,7 +411,12 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                     ready=lambda: supervisor.wait_until_ready(0),
                     python_graders=lambda: sandbox.level,
                     web_routes=web.build(
-                        services.runs, services.evals, services.output_items, services.keys, world.clock
+                        services.runs,
+                        services.evals,
+                        services.output_items,
+                        services.fine_tuning,
+                        services.keys,
+                        world.clock,
                     ),
                 ),
             )

@@ -41,6 +41,19 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Path:
+    """A line through points."""
+
+    points: Sequence[tuple[float, float]]
+    kind: str
+
+    @property
+    def text(self) -> str:
+        """As SVG has it."""
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """A short text whose start or end is at `x`."""
 
@@ -60,6 +73,7 @@ class Chart:
     said: str
     rects: Sequence[Rect]
     rules: Sequence[Rule] = ()
+    paths: Sequence[Path] = ()
     labels: Sequence[Label] = ()
     stretched: bool = False
     """Whether it fills the width it is given."""

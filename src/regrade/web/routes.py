@@ -14,6 +14,7 @@ from regrade.core.errors import InvalidError, NotFoundError
 from regrade.core.results import ItemStatus
 from regrade.ports.system import Clock
 from regrade.services.evals import Evals
+from regrade.services.fine_tuning import FineTuning
 from regrade.services.keys import Keys
 from regrade.services.output_items import OutputItems
 from regrade.services.runs import Runs
@@ -23,6 +24,7 @@ from regrade.web import report as reports
 from regrade.web.paging import Order, window
 from regrade.web.render import Renderer
 from regrade.web.session import Sessions
+from regrade.web.tuning import TuningPages
 from regrade.web.watching import Watched
 
 _LIST_ROWS = 20
@@ -31,11 +33,14 @@ _ITEM_ROWS = 50
 Page = Callable[[Request, str], Response]
 
 
-def build(runs: Runs, evals: Evals, output_items: OutputItems, keys: Keys, clock: Clock) -> Sequence[BaseRoute]:
+def build(
+    runs: Runs, evals: Evals, output_items: OutputItems, fine_tuning: FineTuning, keys: Keys, clock: Clock
+) -> Sequence[BaseRoute]:
     """The routes of all pages, for the root of the server."""
     renderer = Renderer()
     sessions = Sessions(keys, clock, renderer)
     pages = Pages(runs, evals, output_items, keys, clock, renderer)
+    tuning = TuningPages(fine_tuning, keys, clock, renderer)
     visited = partial(_visited, sessions, renderer)
     run = "/evals/{eval_id}/runs/{run_id}"
     return [
@@ -45,6 +50,8 @@ def build(runs: Runs, evals: Evals, output_items: OutputItems, keys: Keys, clock
         Route(run, visited(pages.run)),
         Route(run + "/items/{item_id}", visited(pages.item)),
         Route(run + "/items/{item_id}/json", visited(pages.item_json)),
+        Route("/fine_tuning", visited(tuning.jobs)),
+        Route("/fine_tuning/{job_id}", visited(tuning.job)),
         Route("/evaluations/{eval_id}", hosted_address),
         Route("/login", sessions.form),
         Route("/login", sessions.log_in, methods=["POST"]),
