@@ -50,11 +50,7 @@ def curves(steps: Sequence[JsonObject], total: int, wanted: Sequence[Curve]) -> 
         for curve, points in found.items()
         if len(points) > 1  # one alone is no line
     ]
-    said = "; ".join(
-        f"{curve.word} from {points[0][1]:.3g} at step {points[0][0]} to {points[-1][1]:.3g} at step {points[-1][0]}"
-        for curve, points in found.items()
-        if points
-    )
+    said = "; ".join(_in_words(curve, points) for curve, points in found.items() if points)
     return Chart(
         kind="curves",
         width=_WIDTH,
@@ -65,6 +61,11 @@ def curves(steps: Sequence[JsonObject], total: int, wanted: Sequence[Curve]) -> 
         paths=paths,
         labels=labels,
     )
+
+
+def _in_words(curve: Curve, points: Sequence[tuple[int, float]]) -> str:
+    (first, start), (last, end) = points[0], points[-1]
+    return f"{curve.word} from {start:.3g} at step {first} to {end:.3g} at step {last}"
 
 
 def _points(steps: Sequence[JsonObject], name: str) -> list[tuple[int, float]]:
