@@ -63,14 +63,17 @@ def test_what_a_process_leaves_that_is_killed_between_blob_and_record_goes_after
                 incoming.write(b"x")
                 world.uploads.add_part("default", upload["id"], incoming, None)
             case "an inline run":
-                from evals import CONFIG, EXACT, inline_source, row
-                from regrade.services.evals import Evals
+                from evals import CONFIG, inline_source, row
+                from regrade.core.entities import Eval
                 from regrade.services.run_definitions import RunDefinitions
                 from regrade.services.runs import Runs
                 from regrade.store.evals import SqlEvals
                 evals, runs = SqlEvals(world.database), SqlRuns(world.database)
-                document = {"data_source_config": CONFIG, "testing_criteria": [EXACT]}
-                eval_ = Evals(evals, None, world.ids, world.clock).create("default", document, None)
+                eval_ = Eval(
+                    id="eval_1", project="default", name="", created_at=0, updated_at=0, metadata={},
+                    data_source_config={"type": "custom", "schema": CONFIG["item_schema"]}, testing_criteria=[],
+                )
+                evals.add(eval_, None)
                 runs.add = die
                 service = Runs(
                     evals=evals, runs=runs, blobs=world.blobs, engine=None, ids=world.ids, clock=world.clock,
@@ -79,7 +82,7 @@ def test_what_a_process_leaves_that_is_killed_between_blob_and_record_goes_after
                     ),
                     public_url="",
                 )
-                service.create("default", eval_["id"], {"data_source": inline_source([row(0, right=True)])}, None)
+                service.create("default", eval_.id, {"data_source": inline_source([row(0, right=True)])}, None)
     """
     kept = add_file(world)
     died = subprocess.run(
