@@ -68,10 +68,11 @@ def test_what_a_process_leaves_that_is_killed_between_blob_and_record_goes_after
                 from regrade.services.run_definitions import RunDefinitions
                 from regrade.services.runs import Runs
                 from regrade.store.evals import SqlEvals
+                schema = {"properties": {"item": CONFIG["item_schema"]}}
                 evals, runs = SqlEvals(world.database), SqlRuns(world.database)
                 eval_ = Eval(
                     id="eval_1", project="default", name="", created_at=0, updated_at=0, metadata={},
-                    data_source_config={"type": "custom", "schema": {"properties": {"item": CONFIG["item_schema"]}}},
+                    data_source_config={"type": "custom", "schema": schema},
                     testing_criteria=[],
                 )
                 evals.add(eval_, None)
