@@ -37,6 +37,8 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    # The thread that generates and the one that answers change often, and neither waits long for the other.
+    sys.setswitchinterval(0.0005)
     if options.threads:
         torch.set_num_threads(options.threads)
     asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1])), options))

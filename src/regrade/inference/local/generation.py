@@ -2,12 +2,16 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import torch
 
 from regrade.inference.local.batch import Batch
 from regrade.inference.local.rows import Row
+
+_MOMENT_S = 0.003
+_LONGEST_MOMENT_S = 0.03
 
 _log = logging.getLogger(__name__)
 
@@ -43,11 +47,19 @@ class Generation:
             _log.exception("The built-in engine cannot go on")
             self._failed()
 
+    def _wait_for_rows(self) -> None:
+        """Until there is something to write, and a moment longer: what comes together is read together."""
+        while not self._batches:
+            self._changed.wait()
+        until = time.monotonic() + _LONGEST_MOMENT_S
+        while self._changed.wait(_MOMENT_S) and time.monotonic() < until:
+            pass
+
     def _round(self) -> None:
         with self._changed:
             self._batches = [batch for batch in self._batches if not batch.idle]
-            while not self._batches:
-                self._changed.wait()
+            if not self._batches:
+                self._wait_for_rows()
             batches = list(self._batches)
         for batch in batches:
             others = sum(other.bytes for other in batches if other is not batch)
