@@ -2,8 +2,8 @@
 
     python bench/local.py [--layers N] [--width N] [--tokens N]
 
-The engine is asked as the server asks it: registry, limiter, socket, HTTP. The static batch has all of its prompts at
-once, and is a process of its own too, with the same threads.
+The engine is asked as the server asks it: registry, limiter, socket, HTTP. The static batch has all of its prompts
+at once, and is a process of its own too, with the same threads.
 """
 
 import argparse

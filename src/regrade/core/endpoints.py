@@ -13,6 +13,7 @@ from regrade.core.errors import ConfigurationError
 from regrade.core.local_models import Weights
 from regrade.types.json import JsonObject
 
+Kind = Literal["openai", "vllm"]
 Api = Literal["chat", "responses", "embeddings"]
 """What an endpoint can speak."""
 
@@ -72,6 +73,10 @@ class Endpoint:
     timeout_seconds: int | None = None
     """For one attempt; None is the server's setting."""
     price: Price | None = None
+    kind: Kind = "openai"
+    """`vllm` loads LoRA adapters of tuned models while it runs."""
+    admin_url: str | None = None
+    """Where it is told to, if that is not `base_url`."""
     socket: str | None = None
     """Path of the UNIX socket where it answers instead; of the built-in engine alone, never of the file."""
 
@@ -361,6 +366,12 @@ def _max_tokens_key(value: Any) -> str:
     return str(value)
 
 
+def _kind(value: Any) -> Kind:
+    if value not in ("openai", "vllm"):
+        raise _UnfitError("openai or vllm")
+    return value  # type: ignore[no-any-return]
+
+
 def _price(value: Any) -> Price:
     known = ("input", "cached", "output")
     if not isinstance(value, dict) or not all(key in known and _is_amount(value[key]) for key in value):
@@ -390,4 +401,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "max_tokens_key": _max_tokens_key,
     "timeout_seconds": _count,
     "price": _price,
+    "kind": _kind,
+    "admin_url": _url,
 }

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Self
 
@@ -62,6 +62,7 @@ class Models:
         self._version = -1
         self._by_name: dict[str, Lane] = {}
         self._before: dict[str, Lane] = {}
+        self._unloading: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: Lanes | None = None
         self._exchange: Exchange | None = None
@@ -195,7 +196,20 @@ class Models:
             self._version = version
             self._before, self._by_name = self._by_name, {}
             self._all_lanes.keep(self._registry.table().endpoints)
+            self._unload_adapters()
         return self._by_name.get(model) or await self._find(model)
+
+    def _unload_adapters(self) -> None:
+        """Let endpoints forget tuned models that are gone; nobody waits for that."""
+        for endpoint, name in self._running.adapters.loaded:
+            if not self._registry.is_tuned(name):
+                task = asyncio.create_task(self._unload(endpoint, name))
+                self._unloading.add(task)
+                task.add_done_callback(self._unloading.discard)
+
+    async def _unload(self, endpoint: Endpoint, name: str) -> None:
+        with suppress(ConfigurationError):  # without its key the endpoint cannot be told
+            await self._running.adapters.unload(endpoint, name, self._registry.secret(endpoint))
 
     async def _effort(self, call: ModelCall) -> Effort:
         lane = await self._lane(call.model)
@@ -217,7 +231,7 @@ class Models:
         except InvalidError as error:
             # An upstream that is starting again may list less than it serves: what it did serve, it is asked for.
             lane = self._before.get(model)
-            if lane is None or lane.endpoint not in self._registry.table().endpoints:
+            if lane is None or lane.adapter or lane.endpoint not in self._registry.table().endpoints:
                 status = 404 if error.code == "model_not_found" else 400
                 raise ModelError(error.message, status=status, code=error.code, param=error.param) from error
         else:

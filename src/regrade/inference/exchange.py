@@ -3,7 +3,7 @@
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -13,7 +13,8 @@ from regrade.core.endpoints import Api, Endpoint
 from regrade.core.errors import InvalidError
 from regrade.core.jsontext import loads
 from regrade.inference import failures
-from regrade.inference.effort import Effort
+from regrade.inference.adapters import Adapters
+from regrade.inference.effort import Effort, Once
 from regrade.inference.failures import Failure
 from regrade.inference.retry import exhausted_for, retry_after
 from regrade.ports.models import ResponseAction
@@ -26,6 +27,8 @@ _SERVER_ERROR = 500
 _EVENT_STREAM = "text/event-stream"
 _METHODS: dict[ResponseAction, str] = {"retrieve": "GET", "cancel": "POST", "delete": "DELETE"}
 _MUST_HOLD: dict[Api, str] = {"chat": "choices", "responses": "output", "embeddings": "data"}
+
+T = TypeVar("T")
 
 # A connection whose other end has vanished without a word is noticed within half a minute.
 _SOCKET_OPTIONS = (
@@ -54,6 +57,7 @@ class Exchange:
             )
         )
         self._on_sockets: dict[str, aiohttp.ClientSession] = {}
+        self.adapters = Adapters(self._session)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -62,6 +66,22 @@ class Exchange:
 
     async def whole(self, effort: Effort) -> JsonObject | Failure:
         """The answer's body."""
+        return await self._with_adapter(effort, self._whole)
+
+    async def streamed(self, effort: Effort) -> aiohttp.ClientResponse | Failure:
+        """A reply whose events come; it is the caller's to close."""
+        return await self._with_adapter(effort, self._streamed)
+
+    async def _with_adapter(self, effort: Effort, once: Once[T]) -> T | Failure:
+        """Ask, and where the endpoint does not know a tuned model, have it load that and ask again."""
+        result = await once(effort)
+        unknown = isinstance(result, Failure) and result.status == HTTPStatus.NOT_FOUND
+        if not unknown or effort.lane.adapter is None:
+            return result
+        failure = await self.adapters.load(effort.lane, effort.secret, unknown_at=effort.sent_at)
+        return failure or await once(effort)
+
+    async def _whole(self, effort: Effort) -> JsonObject | Failure:
         if self._gate is not None:
             await self._gate()
         async with self._post(effort, total=effort.lane.timeout_s) as reply:
@@ -73,8 +93,7 @@ class Exchange:
                 effort.lane.limiter.close_until(effort.sent_at + pause_s)
             return _document(effort, reply, body)
 
-    async def streamed(self, effort: Effort) -> aiohttp.ClientResponse | Failure:
-        """A reply whose events come; it is the caller's to close."""
+    async def _streamed(self, effort: Effort) -> aiohttp.ClientResponse | Failure:
         reply = await self._post(effort, total=None)
         if reply.status == HTTPStatus.OK and reply.content_type == _EVENT_STREAM:
             return reply

@@ -34,6 +34,7 @@ class Lane:
 
     __slots__ = (
         "_answer_tokens",
+        "adapter",
         "dialect",
         "endpoint",
         "limiter",
@@ -56,6 +57,8 @@ class Lane:
             {"weights": route.weights.to_json()} if route.weights and route.endpoint.socket else {}
         )
         """What requests say beside what callers ask: where the built-in engine finds the model."""
+        self.adapter = route.weights.adapter if route.weights and route.endpoint.kind == "vllm" else None
+        """What the endpoint has to be told to load before it knows the model."""
         self._answer_tokens = _FIRST_GUESS
 
     @property

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from regrade.core.endpoints import Endpoint, EndpointTable, Route, close_names, read
+from regrade.core.endpoints import Endpoint, EndpointTable, Listed, Route, close_names, read
 from regrade.core.errors import ConfigurationError, InvalidError
 from regrade.core.local_models import MISSING_EXTRA, BaseModel, Weights, read_base_models
 from regrade.inference.lists import UpstreamLists
@@ -80,7 +80,7 @@ class Registry:
         table = self.table()
         target = table.target(model)
         listed = self._lists.known(table.endpoints, wait=True)
-        route = self._tuned_route(target) or table.route(model, listed)
+        route = self._tuned_route(target, listed) or table.route(model, listed)
         if route is None or not (route.weights or route.endpoint.names(target) or route.endpoint.name in listed):
             base = self._base_models.get(target)
             route = self._here(target, base.weights) if base else route
@@ -108,18 +108,31 @@ class Registry:
         table = self.table()
         self._tuned.look()
         found = table.served(self._lists.known(table.endpoints, wait=True))
+        for name in self._tuned.known():
+            route = self.route(name)
+            if route is not None:
+                found[name] = route.endpoint
         if self._built_in is not None:
-            for name in [*self._base_models, *self._tuned.known()]:
+            for name in self._base_models:
                 found.setdefault(name, self._built_in)
         return [ServedModel(name=name, endpoint=endpoint.name) for name, endpoint in found.items()]
 
-    def _tuned_route(self, target: str) -> Route | None:
+    def _tuned_route(self, target: str, listed: Listed) -> Route | None:
         """Where a tuned model answers."""
         tuned = self._tuned.known().get(target)
         if tuned is None and _TUNED.search(target):
             self._tuned.look()
             tuned = self._tuned.known().get(target)
-        return self._here(target, tuned.weights) if tuned else None
+        if tuned is None:
+            return None
+        base = self._table.route(tuned.base, listed) if tuned.weights.adapter else None
+        if base is not None and base.endpoint.kind == "vllm":
+            return Route(endpoint=base.endpoint, model=target, weights=tuned.weights)
+        return self._here(target, tuned.weights)
+
+    def is_tuned(self, name: str) -> bool:
+        """Whether a model of this name was trained here and is still there."""
+        return name in self._tuned.known()
 
     def _here(self, model: str, weights: Weights) -> Route | None:
         return Route(endpoint=self._built_in, model=model, weights=weights) if self._built_in else None
