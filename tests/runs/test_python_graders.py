@@ -52,7 +52,6 @@ def test_each_row_gets_what_the_code_says_of_it(client):
         "Traceback (most recent call last):",
         '  File "grader.py", line 6, in grade',
         "    return 1 / (number - 5) if number == 5 else number % 2",
-        *[line for line in code.error["message"].splitlines() if set(line.strip()) <= set("~^")],
         "ZeroDivisionError: division by zero",
     ]
     assert items[3].results[0].sample == {"stdout": "three is 3\n"}

@@ -104,7 +104,7 @@ def report(run: Run, eval_: JsonObject, tally: Tally, now: int) -> RunReport:
         waiting=[(endpoint, words.duration(now - since)) for endpoint, since in run.waiting.items()]
         if live
         else [],
-        first_error=tally.first_error,
+        first_error=_reason(tally.first_error),
     )
 
 
@@ -160,3 +160,8 @@ def _spoken(run: Run, ended: int, *, live: bool) -> str:
     if not run.rows:
         return "This run waits to be started."
     return f"About {ended * 10 // run.rows * 10} percent of the rows are graded."
+
+
+def _reason(error: str | None) -> str | None:
+    """The last line says what happened where a message is the traceback of a python grader."""
+    return error.rstrip().rpartition("\n")[2] if error else error

@@ -150,10 +150,13 @@ def _record(index: int, outcome: float | BaseException, printed: _Printed) -> by
 def _described(error: BaseException) -> bytes:
     """The traceback, as far as it lies in the grader's own lines; the end of it where it is too long."""
     try:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILE_NAME]
         lines = traceback.format_exception_only(type(error), error)
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILE_NAME]
         if frames:
-            lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames), *lines]
+            places = [
+                f'  File "{FILE_NAME}", line {each.lineno}, in {each.name}\n    {each.line}\n' for each in frames
+            ]
+            lines = ["Traceback (most recent call last):\n", *places, *lines]
         text = "".join(line[-MAX_ERROR:] for line in lines).strip().encode("utf-8", "replace")
     except BaseException:  # noqa: BLE001 - an exception whose own methods raise
         text = b"An exception that cannot be described."
