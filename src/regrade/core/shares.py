@@ -114,6 +114,10 @@ def settle(
     claims = {**others, process: mine}
     due, part = [], []
     for kind, (units, size, call_s) in enumerate(_units(limits, claims)):
+        if not units:
+            due.append(0.0)
+            part.append(0.0)
+            continue
         needs = {
             name: {project: need[kind] / size for project, need in claim.needs.items()}
             for name, claim in claims.items()

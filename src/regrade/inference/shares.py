@@ -18,8 +18,8 @@ from regrade.types.json import JsonObject
 _log = logging.getLogger(__name__)
 
 _PAUSE_S = 1.0
-_PAUSE_A_PROCESS_S = 0.01
-"""Added for each, so that a thousand processes do not stand in each other's way."""
+_PAUSE_A_PAIR_S = 5e-5
+"""Added for each pair of processes: what each says is read by each, and one at a time."""
 _SHORT_PAUSE_S = 0.1
 _LASTS_PAUSES = 6
 """What was told counts for so many pauses: after that a process that was killed is forgotten."""
@@ -204,7 +204,7 @@ class Shares:
         self._trouble = error is not None
 
     def _pause_s(self) -> float:
-        return _PAUSE_S + _PAUSE_A_PROCESS_S * (self._processes - 1)
+        return _PAUSE_S + _PAUSE_A_PAIR_S * (self._processes - 1) ** 2
 
     def _trusted_s(self) -> float:
         return _TRUSTED * _LASTS_PAUSES * self._pause_s()
