@@ -84,8 +84,11 @@ def test_many_rows_are_each_graded_once(client):
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("impatient"), "--python-grader-timeout", "2") as server:
-        yield server.client()
+    with (
+        serving(tmp_path_factory.mktemp("impatient"), "--python-grader-timeout", "2") as server,
+        server.client() as made,
+    ):
+        yield made
 
 
 def test_a_grader_that_hangs_is_stopped_and_costs_other_runs_nothing(impatient):
@@ -144,8 +147,7 @@ def test_the_level_is_told(server):
 
 
 def test_unconfined_graders_run_on_loopback(tmp_path):
-    with serving(tmp_path, "--unsafe-python-graders") as server:
-        client = server.client()
+    with serving(tmp_path, "--unsafe-python-graders") as server, server.client() as client:
         eval_ = client.evals.create(data_source_config=CONFIG, testing_criteria=[python(ODD)])
         run = client.evals.runs.create(eval_.id, data_source=inline_source([row(1, right=True)]))
         assert wait(client, run).result_counts.passed == 1
