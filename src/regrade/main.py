@@ -254,12 +254,10 @@ def open_models(
     )
 
 
-@contextmanager
-def local_models(settings: Settings) -> Iterator[None]:
-    """While the block lasts, this machine runs models itself when they are asked for, if that is installed."""
+def start_local_models(settings: Settings) -> local_engine.EngineHost | None:
+    """From now on this machine runs models itself when they are asked for, if that is installed."""
     if not local_engine.installed():
-        yield
-        return
+        return None
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     host = local_engine.EngineHost(
         settings.data_dir,
@@ -272,10 +270,7 @@ def local_models(settings: Settings) -> Iterator[None]:
         options.engine_environment(),
     )
     host.start()
-    try:
-        yield
-    finally:
-        host.stop()
+    return host
 
 
 def sandbox_options(settings: Settings) -> SandboxOptions:
@@ -399,6 +394,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         world.workers.end_of_server(identity)
         supervisor = Supervisor(identity, settings.workers, _flags(settings), grace=settings.shutdown_seconds)
         supervisor.start()
+        engine_host = start_local_models(settings)
         try:
             threading.Thread(target=lambda: sandbox.level, name="sandbox", daemon=True).start()
             services = build_services(world, queue, models, sandbox, settings.public_url or url)
@@ -427,10 +423,11 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                 server_lock.announce(settings.data_dir, url)
                 on_ready(url)
 
-            with local_models(settings):
-                return _serve_app(app, listener, settings, ready, supervisor, models)
+            return _serve_app(app, listener, settings, ready, supervisor, models)
         finally:
             supervisor.stop()
+            if engine_host is not None:
+                engine_host.stop()
             sandbox.close()
             queue.close()
             engine_of_queue.dispose()

@@ -30,6 +30,7 @@ from regrade.main import (
     open_outside,
     open_sandbox,
     server_url,
+    start_local_models,
 )
 from regrade.services.files import Files
 from regrade.services.rewards import token_hash
@@ -116,6 +117,10 @@ class Life:
         world.workers.add(worker)
         self._listen(heart, lambda: world.workers.end(worker.id))
         heart.start()
+        if self._place is None:
+            start_local_models(
+                self._settings
+            )  # otherwise the server that started this worker does; it ends with us
         models = open_models(world, most_at_once=self._settings.concurrency, gate=heart.enter)
         await models.start()
         ports = Ports(

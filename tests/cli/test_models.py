@@ -130,3 +130,29 @@ def test_test_of_an_unknown_model_names_the_close_ones(config, up):
     answer = regrade("models", "test", "jason", cwd=config.parent)
     assert answer.returncode == ExitCode.USAGE
     assert "Close to it: json" in answer.stderr
+
+
+def test_export_copies_a_base_model_and_says_what_it_cannot(tmp_path):
+    weights = tmp_path / "models" / "tiny"
+    weights.mkdir(parents=True)
+    (weights / "config.json").write_text('{"model_type": "llama"}')
+    (weights / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "regrade.toml").write_text(
+        '[[base_models]]\nname = "tiny"\npath = "models/tiny"\n'
+        '[[base_models]]\nname = "q"\nhub = "Qwen/Qwen3-0.6B"\n'
+    )
+
+    def export(*arguments):
+        return regrade("models", "export", *arguments, "--data-dir", tmp_path / "data", cwd=tmp_path)
+
+    answer = export("tiny", "out")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert {each.name for each in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    for arguments, reason in (
+        (("tiny", "out"), "holds something already"),
+        (("q", "other"), "on Hugging Face's hub"),
+        (("ft:tiny:x::y", "other"), "no tuned model and no base model"),
+    ):
+        answer = export(*arguments)
+        assert answer.returncode != 0
+        assert reason in " ".join(answer.stderr.split())

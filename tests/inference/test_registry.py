@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from regrade.core.endpoints import Endpoint
 from regrade.core.errors import ConfigurationError, InvalidError
 from upstream import upstream
 
@@ -126,3 +127,46 @@ def test_a_key_file_that_holds_none_is_told(world, content):
     registry = world.registry()
     with pytest.raises(ConfigurationError, match="cannot be read or is empty"):
         registry.secret(registry.table().endpoints[0])
+
+
+LOCAL = Endpoint(name="built-in", base_url="http://built-in/v1", models=(), socket="/run/engine.sock")
+BASES = '[[base_models]]\nname = "tiny"\npath = "models/tiny"\n[[base_models]]\nname = "phi"\npath = "models/phi"\n'
+
+
+def test_base_models_answer_on_the_built_in_engine(world):
+    world.config.write_text(BASES + '[aliases]\n"old" = "tiny"\n')
+    registry = world.registry(built_in=LOCAL)
+    assert names(registry) == ["tiny", "phi"]
+    for name in ("tiny", "old"):
+        route = registry.require(name, param="model")
+        assert (route.endpoint, route.model) == (LOCAL, "tiny")
+        assert route.weights.path == str(world.config.parent / "models" / "tiny")
+
+
+def test_an_endpoint_that_is_known_to_serve_a_base_model_is_asked_for_it(world, listing):
+    world.write(listing.url)
+    world.config.write_text(world.config.read_text() + "\n" + BASES)
+    registry = world.registry(built_in=LOCAL)
+    assert registry.route("phi").endpoint.name == "e0"  # it lists it
+    assert registry.route("tiny").endpoint.name == "built-in"
+
+
+def test_a_pattern_that_takes_anything_leaves_base_models_alone(world):
+    world.write({"base_url": "http://127.0.0.1:9/v1", "models": ["*"]})
+    world.config.write_text(world.config.read_text() + "\n" + BASES)
+    assert world.registry(built_in=LOCAL).route("tiny").endpoint.name == "built-in"
+
+
+def test_without_the_extra_base_models_are_refused_and_say_what_to_install(world):
+    world.config.write_text(BASES)
+    registry = world.registry()
+    assert names(registry) == []
+    with pytest.raises(InvalidError, match=r"pip install 'regrade\[local\]'") as caught:
+        registry.require("tiny", param="model")
+    assert (caught.value.code, caught.value.param) == ("missing_dependency", "model")
+
+
+def test_no_endpoint_takes_the_name_of_the_built_in_engine(world):
+    world.write({"base_url": "http://127.0.0.1:9/v1", "name": "built-in"})
+    with pytest.raises(ConfigurationError, match="this server's own engine"):
+        world.registry()

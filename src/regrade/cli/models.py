@@ -82,6 +82,8 @@ def list_models(config: Config = None) -> None:
 
     registry = _registry(config)
     table = registry.table()
+    for model in registry.base_models():
+        typer.echo(f"{model.name} is a base model in {model.weights.path}")
     if not table.endpoints:
         typer.echo("There are no endpoints. Try: regrade models add NAME --base-url URL")
         return
@@ -180,6 +182,61 @@ def create_tiny(
         ) from error
     config_file.save(document, path)
     typer.echo(f"The model {name} with {parameters:,} parameters is in {folder}, and named in {path}.")
+
+
+@app.command("export")
+def export_model(
+    name: Annotated[str, typer.Argument(help="A tuned model, a checkpoint or a base model.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Copy a model of this server's disk into a folder that Hugging Face's libraries load, with a model card.
+
+    The folder appears when it is whole. A LoRA model is its adapter alone; the card names the base that it goes on.
+    """
+    from regrade.training.export import export
+
+    source, card = _exported(name, data_dir, config)
+    try:
+        size = export(source, folder.absolute(), card=card)
+    except FileExistsError as error:
+        raise CommandError(str(error), try_next="another DIR") from error
+    except OSError as error:
+        raise CommandError(
+            f"The model {name} could not be written to {folder}: {error.strerror or error}."
+        ) from error
+    typer.echo(f"The model {name} ({size / 2**20:.1f} MiB) is in {folder}.")
+
+
+def _exported(name: str, data_dir: DataDir, config: Config) -> tuple[Path, str]:
+    """Where the model lies, and a card for it."""
+    from contextlib import closing
+
+    from regrade import main
+    from regrade.core.jsontext import loads
+    from regrade.training.export import base_card, checkpoint_card
+
+    found = settings.load({"data_dir": data_dir, "config": config})
+    with closing(main.open_outside(found)) as world:
+        tuned = world.fine_tuned_models.get(name)
+        if tuned is not None:
+            weights = world.trainers.weights(tuned)
+            source = Path(weights.adapter or weights.path)
+            job = source.parent if tuned.step is None else source.parent.parent
+            return source, checkpoint_card(job, name, tuned.step) if tuned.step is not None else ""
+    base = next((model for model in _registry(config).base_models() if model.name == name), None)
+    if base is None:
+        raise CommandError(
+            f"There is no tuned model and no base model {name} here.", try_next="regrade models list"
+        )
+    source = Path(base.weights.path)
+    if not source.is_absolute():
+        raise CommandError(f"The model {name} is {source} on Hugging Face's hub; it can be had from there.")
+    if not (source / "config.json").is_file():
+        raise CommandError(f"The folder {source} of the model {name} holds no model.")
+    kind = loads((source / "config.json").read_bytes())
+    return source, base_card(name, kind if isinstance(kind, dict) else {})
 
 
 def _texts(paths: list[Path] | None) -> Iterator[str]:
