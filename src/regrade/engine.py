@@ -175,7 +175,7 @@ def launch(
         "serializer": _JsonSerializer(),
         "application_version": _VERSION,
         "executor_id": executor,
-        "log_level": "WARNING",
+        "log_level": "ERROR",  # of a database that is away the heartbeat speaks, once and not at each poll
         "enable_otlp": False,
         "scheduler_polling_interval_sec": 3600.0,
     }

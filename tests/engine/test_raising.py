@@ -19,8 +19,9 @@ async def main():
     store = engine.sqlite_engine(Path(sys.argv[1]))
     engine.migrate(store)
     queue = engine.DbosQueue(store)
-    await asyncio.to_thread(queue.prepare, at_once=1)
-    engine.launch(store, executor="worker-0", run=run, chunk=chunk)
+    await asyncio.to_thread(queue.prepare, chunks=1, training=0)
+    tuning = engine.TuningWorkflows(read_files=run, train=chunk, slots=0)
+    engine.launch(store, executor="worker-0", run=run, chunk=chunk, tuning=tuning)
     queue.start_run("evalrun_1")
     for _ in range(300):
         await asyncio.sleep(0.1)

@@ -56,7 +56,7 @@ class SqlWorkers:
     def silent(self, milliseconds: int) -> dict[str, int]:
         """By age of the heartbeat; one from the future comes from a clock that was set."""
         now = self._database.milliseconds
-        odd = workers.c.heartbeat_at.not_between(now - milliseconds, now + milliseconds)
+        odd = sa.not_(workers.c.heartbeat_at.between(now - milliseconds, now + milliseconds))
         with self._database.read() as connection:
             rows = connection.execute(sa.select(workers.c.id, workers.c.heartbeat_at).where(_LIVES, odd)).all()
         return {row.id: row.heartbeat_at for row in rows}
