@@ -12,14 +12,18 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+import sqlalchemy as sa
 import uvloop
+from sqlalchemy.exc import OperationalError
 
 from regrade import engine
 from regrade.core.entities import Worker
+from regrade.core.errors import ConfigurationError
 from regrade.core.jsontext import loads
 from regrade.inference.client import Models
 from regrade.main import (
@@ -54,6 +58,8 @@ _AT_ONCE = 4
 _FILES_AT_ONCE = 4096
 _LOOK_SECONDS = 0.05
 _LAST_WORD_SECONDS = 1.0
+_DATABASE_SECONDS = 30.0
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +107,8 @@ class Life:
         Nothing is closed: calls that are under way to the last must not see their connections vanish, which would
         look like answers, and workflows must not be told that they are cancelled.
         """
-        world = open_outside(self._settings)
+        world, workflow_engine = _open(self._settings)
         world.marker.check()
-        workflow_engine = open_engine(self._settings)
-        await asyncio.to_thread(engine.migrate, workflow_engine)
         queue = engine.DbosQueue(workflow_engine)
         worker = self._worker(world)
         heart = Heart(
@@ -208,6 +212,21 @@ class Life:
         if self._place is None:
             os.execv(sys.executable, [sys.executable, "-m", "regrade", *sys.argv[1:]])  # noqa: S606 - our own program
         os._exit(1)
+
+
+def _open(settings: Settings) -> tuple[Outside, sa.Engine]:
+    """The stores; a database that does not answer yet is waited for, since all may be starting at once."""
+    deadline = time.monotonic() + _DATABASE_SECONDS
+    while True:
+        try:
+            world, workflow_engine = open_outside(settings), open_engine(settings)
+            engine.migrate(workflow_engine)
+            return world, workflow_engine
+        except (ConfigurationError, OperationalError) as error:
+            if time.monotonic() > deadline or getattr(error, "param", "database_url") != "database_url":
+                raise
+            logger.warning("%s It is tried again.", error)
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _end_with_parent(say_the_end: Callable[[], None]) -> None:
