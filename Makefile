@@ -7,13 +7,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 DEMO_FLAGS := $(if $(CI),--exit)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long check format bench clean
+.PHONY: help demo demo-tuning test long check format bench clean
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: .venv/core.stamp ## Grade the example rows and leave the server running (CI=1: end after the result)
 	@$(BIN)/regrade demo --data-dir .demo-data $(DEMO_FLAGS)
+
+demo-tuning: .venv/train.stamp ## Train a tiny model, supervised and by reinforcement, and show in evals what it learned
+	@$(BIN)/regrade demo-tuning --data-dir .demo-tuning-data $(DEMO_FLAGS)
 
 test: .venv/dev.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
@@ -36,7 +39,7 @@ bench: .venv/dev.stamp ## Run the benchmarks, each beside its floor
 	@set -e; for script in bench/[a-z]*.py; do $(BIN)/python $$script; done
 
 clean: ## Remove what these commands made
-	@rm -rf .venv .demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .demo-data .demo-tuning-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Regrade needs Python 3.11 or newer, and none was found. Try: make PYTHON=/path/to/python3"; exit 1; }
@@ -47,6 +50,12 @@ clean: ## Remove what these commands made
 	@echo "Installing Regrade into .venv"
 	@$(PIP) --editable .
 	@touch $@
+
+
+.venv/train.stamp: pyproject.toml | .venv/bin/python
+	@echo "Installing Regrade with what trains and runs models into .venv; this takes some minutes"
+	@$(PIP) --editable '.[train,local]'
+	@touch .venv/core.stamp $@
 
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
 	@echo "Installing Regrade and its development tools into .venv"

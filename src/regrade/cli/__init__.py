@@ -9,6 +9,7 @@ from regrade import __version__
 from regrade.cli import failures
 from regrade.cli.backup import backup, restore
 from regrade.cli.demo import demo
+from regrade.cli.demo_tuning import demo_tuning
 from regrade.cli.doctor import doctor
 from regrade.cli.graders import app as graders
 from regrade.cli.import_ import app as imports
@@ -31,6 +32,7 @@ app.command()(serve)
 app.command()(worker)
 app.command()(run)
 app.command()(demo)
+app.command("demo-tuning")(demo_tuning)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)

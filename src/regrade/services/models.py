@@ -5,6 +5,9 @@ from regrade.ports.models import ModelPort
 from regrade.services.fine_tuned_models import FineTunedModels, is_tuned, model_document
 from regrade.types.json import JsonObject
 
+_BASE = "base model"
+"""Who owns what lies on this server's disk and was not trained here."""
+
 
 class Models:
     """Read-only but for fine-tuned models: the operator's configuration says which there are."""
@@ -16,7 +19,7 @@ class Models:
     def list(self, project: str) -> JsonObject:
         """Every model that the project may use, as one list without pages."""
         served = [each for each in self._models.served() if not is_tuned(each.name)]
-        bases = {base.name: "base model" for base in self._models.base_models()}
+        bases = {base.name: _BASE for base in self._models.base_models()}
         names = {**bases, **{each.name: each.endpoint for each in served}}
         own = [_document(name, endpoint) for name, endpoint in names.items()]
         return {"object": "list", "data": [*own, *self._tuned.visible(project)]}
@@ -26,6 +29,8 @@ class Models:
         tuned = self._tuned.find(project, model_id)
         if tuned is not None:
             return model_document(tuned)
+        if model_id in {base.name for base in self._models.base_models()}:
+            return _document(model_id, _BASE)
         try:
             self._tuned.check(project, model_id, param="model")
             return _document(model_id, self._models.endpoint(model_id).name)
