@@ -143,12 +143,14 @@ def pattern(path: str) -> re.Pattern[str]:
 
 
 def _without_nullable(node: Any) -> Any:
-    """OpenAPI 3.0's `nullable`, of which the document still has some, in the words of JSON Schema."""
+    """OpenAPI 3.0's `nullable` and bounds, of which the document still has some, in the words of JSON Schema."""
     match node:
         case {"allOf": [*kinds, {"nullable": True}], **others}:
             return _nullable(_without_nullable({"allOf": kinds, **others}))
         case {"nullable": True, **others}:
             return _nullable(_without_nullable(others))
+        case {"exclusiveMinimum": True, "minimum": low, **others}:
+            return {**_without_nullable(others), "exclusiveMinimum": low}
         case dict():
             return {key: _without_nullable(value) for key, value in node.items()}
         case list():
