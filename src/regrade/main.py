@@ -4,9 +4,7 @@ import asyncio
 import logging
 import os
 import random
-import re
 import socket
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
@@ -20,13 +18,14 @@ import sqlalchemy as sa
 import uvicorn
 from starlette.types import ASGIApp
 
-from regrade import engine, server_lock
+from regrade import __version__, engine, server_lock
 from regrade import settings as options
 from regrade.api.app import AppOptions, build_app
 from regrade.api.context import Services
 from regrade.api.edge import EdgeOptions
 from regrade.api.protocol import BoundedHttp
 from regrade.core.errors import ConfigurationError
+from regrade.core.metrics import DATABASE_WRITES, Metrics, Series
 from regrade.core.training_options import TrainingOptions, read_training
 from regrade.inference.cache import ResponseCache
 from regrade.inference.client import Models as ModelClient
@@ -50,7 +49,9 @@ from regrade.services.graders import Graders
 from regrade.services.keys import Keys
 from regrade.services.log_import import LogImport
 from regrade.services.models import Models
+from regrade.services.monitoring import Monitoring
 from regrade.services.output_items import OutputItems
+from regrade.services.readiness import Check, Readiness
 from regrade.services.request_files import RequestFiles
 from regrade.services.responses import Responses
 from regrade.services.rewards import Rewards
@@ -65,6 +66,7 @@ from regrade.store.chunks import SqlChunks
 from regrade.store.creations import SqlCreations
 from regrade.store.database import Database, postgres_engine, sqlite_engine
 from regrade.store.evals import SqlEvals
+from regrade.store.figures import SqlFigures
 from regrade.store.files import SqlFiles
 from regrade.store.fine_tuned_models import SqlFineTunedModels
 from regrade.store.fine_tuning import SqlFineTuning
@@ -73,7 +75,7 @@ from regrade.store.limit_claims import SqlLimitLedger
 from regrade.store.marker import BlobMarker
 from regrade.store.output_items import SqlOutputItems
 from regrade.store.runs import SqlRuns
-from regrade.store.schema import look, upgrade
+from regrade.store.schema import VERSIONS, look, upgrade
 from regrade.store.stored_objects import SqlStoredObjects
 from regrade.store.uploads import SqlUploads
 from regrade.store.workers import SqlWorkers
@@ -114,6 +116,8 @@ class Outside:
     training: TrainingOptions
     trainers: Launcher
     workers: SqlWorkers
+    metrics: Metrics
+    monitoring: Monitoring
 
     def close(self) -> None:
         """Give everything back."""
@@ -125,15 +129,17 @@ def open_outside(settings: Settings) -> Outside:
     # SQLite, Python and the blobs would each make files that others can read where the folder lets them.
     os.umask(0o077)
     server_lock.open_data_dir(settings.data_dir)
-    database = _database(settings)
+    metrics = Metrics()
+    database = _database(settings, metrics.of(DATABASE_WRITES))
     upgrade(database)
     clock = SystemClock()
+    ids = SystemIds(clock)
     blobs = open_blobs(settings)
     training = read_training(settings.registry)
     return Outside(
         settings=settings,
         clock=clock,
-        ids=SystemIds(clock),
+        ids=ids,
         database=database,
         blobs=blobs,
         marker=BlobMarker(database, blobs, blobs_place(settings)),
@@ -152,13 +158,15 @@ def open_outside(settings: Settings) -> Outside:
         training=training,
         trainers=Launcher(_jobs_folder(settings, training), training),
         workers=SqlWorkers(database),
+        metrics=metrics,
+        monitoring=Monitoring(metrics, SqlFigures(database), ids.uuid4(), __version__),
     )
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, writes: Series | None = None) -> Database:
     if settings.on_postgres:
-        return Database(postgres_engine(settings.database_url))
-    return Database(sqlite_engine(settings.data_dir / "regrade.sqlite3"))
+        return Database(postgres_engine(settings.database_url), writes)
+    return Database(sqlite_engine(settings.data_dir / "regrade.sqlite3"), writes)
 
 
 def look_at_database(settings: Settings) -> str:
@@ -231,7 +239,7 @@ def open_models(
     own_urls = [each for each in (url, settings.public_url, settings.local_url()) if each]
     config = settings.config or options.config_file()
     size = settings.response_cache_bytes
-    return ModelClient(
+    models = ModelClient(
         Registry(
             config,
             variable=options.variable,
@@ -252,6 +260,8 @@ def open_models(
         process=world.ids.uuid4(),
         gate=gate,
     )
+    models.count_in(world.metrics)
+    return models
 
 
 def start_local_models(settings: Settings) -> local_engine.EngineHost | None:
@@ -287,9 +297,9 @@ def sandbox_options(settings: Settings) -> SandboxOptions:
     )
 
 
-def open_sandbox(settings: Settings) -> PythonSandbox:
+def open_sandbox(settings: Settings, metrics: Metrics | None = None) -> PythonSandbox:
     """Where this process runs python graders; what that is like here is found out when it is first needed."""
-    return PythonSandbox(sandbox_options(settings))
+    return PythonSandbox(sandbox_options(settings), metrics or Metrics())
 
 
 def build_services(
@@ -389,14 +399,16 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         engine_of_queue = open_engine(settings)
         engine.migrate(engine_of_queue)
         queue = engine.DbosQueue(engine_of_queue)
-        sandbox = open_sandbox(settings)
+        sandbox = open_sandbox(settings, world.metrics)
         identity = server_lock.identity(settings.data_dir, new=world.ids.uuid4())
         world.workers.end_of_server(identity)
         supervisor = Supervisor(identity, settings.workers, _flags(settings), grace=settings.shutdown_seconds)
         supervisor.start()
         engine_host = start_local_models(settings)
         try:
-            threading.Thread(target=lambda: sandbox.level, name="sandbox", daemon=True).start()
+            finding = threading.Thread(target=lambda: sandbox.level, name="sandbox", daemon=True)
+            finding.start()
+            world.monitoring.start()
             services = build_services(world, queue, models, sandbox, settings.public_url or url)
             app = build_app(
                 services,
@@ -404,8 +416,11 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                     ids=world.ids,
                     clock=world.clock,
                     edge=EdgeOptions(max_body_bytes=settings.max_body_bytes, public_url=settings.public_url),
-                    ready=lambda: supervisor.wait_until_ready(0),
-                    python_graders=lambda: sandbox.level,
+                    metrics=world.metrics,
+                    metrics_text=world.monitoring.text,
+                    metrics_readers=settings.metrics,
+                    look=Readiness(_checks(world, supervisor, settings.workers), world.clock).look,
+                    python_graders=lambda: sandbox.level_found or "not known yet",
                     web_routes=web.build(
                         services.runs,
                         services.evals,
@@ -420,17 +435,33 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
             def ready() -> None:
                 if not supervisor.wait_until_ready(_WORKERS_READY_SECONDS):
                     logging.getLogger(__name__).error("The workers did not start; runs will wait for them")
+                finding.join()
                 server_lock.announce(settings.data_dir, url)
                 on_ready(url)
 
             return _serve_app(app, listener, settings, ready, supervisor, models)
         finally:
             supervisor.stop()
+            world.monitoring.stop()
             if engine_host is not None:
                 engine_host.stop()
             sandbox.close()
             queue.close()
             engine_of_queue.dispose()
+
+
+def _checks(world: Outside, supervisor: Supervisor, workers: int) -> dict[str, Check]:
+    """What /ready looks at. A server with living workers is ready, for the others are started again."""
+
+    def schema() -> str | None:
+        found = look(world.database)
+        return None if found == VERSIONS[-1] else f"The schema is {found}, and this program needs {VERSIONS[-1]}."
+
+    def living() -> str | None:
+        none = workers > 0 and not supervisor.living
+        return f"None of the {workers} workers takes work." if none else None
+
+    return {"database": schema, "blobs": world.marker.check, "workers": living}
 
 
 def _serve_app(
@@ -545,25 +576,3 @@ def _make_first_key(settings: Settings, keys: Keys) -> None:
             param="admin_key_file",
         ) from error
     keys.adopt(secret, project="default", name="admin key file", admin=True)
-
-
-class LogLines(logging.Formatter):
-    """Records begin at the margin and nothing else does, so that no text of a client's passes for one."""
-
-    _CONTROL = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record, further lines indented."""
-        text = self._CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), super().format(record))
-        return text.replace("\n", "\n    ")
-
-
-def configure_logging(level: str) -> None:
-    """Plain lines on standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    # Libraries that speak of their every step.
-    for name in ("alembic", "asyncio", "dbos", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what is answered with a 400

@@ -195,6 +195,17 @@ class Settings:
     log_level: Annotated[
         str, Option("How much is logged: debug, info, warning or error.", _one_of(*_LOG_LEVELS))
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        Option("How the log is written: text for people, or json, one object a line.", _one_of("text", "json")),
+    ] = "text"
+    metrics: Annotated[
+        Literal["key", "open", "off"],
+        Option(
+            "Who may read /metrics: key for admin keys, open for all who reach it, or off.",
+            _one_of("key", "open", "off"),
+        ),
+    ] = "key"
     admin_key_file: Annotated[
         Path | None, Option("File that holds a key; it becomes the first admin key.", _path)
     ] = None

@@ -43,6 +43,11 @@ class Supervisor:
         deadline = time.monotonic() + timeout
         return all(slot.ready.wait(max(0.0, deadline - time.monotonic())) for slot in self._slots)
 
+    @property
+    def living(self) -> int:
+        """How many workers take work now."""
+        return sum(slot.ready.is_set() for slot in self._slots)
+
     def tell_to_stop(self) -> None:
         """Tell all workers to end what is under way; returns at once."""
         if self._stop_at is None:

@@ -21,14 +21,13 @@ import sqlalchemy as sa
 import uvloop
 from sqlalchemy.exc import OperationalError
 
-from regrade import engine
+from regrade import engine, logs
 from regrade.core.entities import Worker
 from regrade.core.errors import ConfigurationError
 from regrade.core.jsontext import loads
 from regrade.inference.client import Models
 from regrade.main import (
     Outside,
-    configure_logging,
     open_engine,
     open_models,
     open_outside,
@@ -41,6 +40,7 @@ from regrade.services.rewards import token_hash
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings, load
 from regrade.store.blob_owners import SqlBlobOwners
+from regrade.store.figures import SqlFigures
 from regrade.supervisor import READY_LINE
 from regrade.workflows import upkeep
 from regrade.workflows.eval_run import EvalRuns, Ports
@@ -78,7 +78,7 @@ def main() -> None:
 
 def run(settings: Settings, place: Place | None = None) -> NoReturn:
     """Take work until told to stop; the process ends here."""
-    configure_logging(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES_AT_ONCE), hard))
     uvloop.run(Life(settings, place).work())
@@ -127,6 +127,7 @@ class Life:
             )  # otherwise the server that started this worker does; it ends with us
         models = open_models(world, most_at_once=self._settings.concurrency, gate=heart.enter)
         await models.start()
+        world.monitoring.start()
         ports = Ports(
             evals=world.evals,
             runs=world.runs,
@@ -136,9 +137,10 @@ class Life:
             blobs=world.blobs,
             engine=queue,
             models=models,
-            sandbox=open_sandbox(self._settings),
+            sandbox=open_sandbox(self._settings, world.metrics),
             pulse=heart,
             clock=world.clock,
+            metrics=world.metrics,
         )
         eval_runs = EvalRuns(ports, worker=worker.id, max_row_bytes=self._settings.max_row_bytes)
         tuning = _tuning(world, queue, models, trains=self._trains)
@@ -160,6 +162,7 @@ class Life:
             each.cancel()
         take_no_more()
         await self._end_what_is_under_way(eval_runs)
+        await asyncio.to_thread(world.monitoring.stop)
         await asyncio.to_thread(heart.end)
         await asyncio.to_thread(upkeep.adopt_orphans, queue, world.workers)
         os._exit(0)
@@ -286,6 +289,7 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> Sequence[Chore]:
     return (
         Chore(name="find work of dead workers", do=lambda: upkeep.adopt_orphans(queue, world.workers)),
         Chore(name="forget dead workers", do=lambda: world.workers.sweep(seconds=_WORKERS_KEPT_SECONDS)),
+        Chore(name="keep the figures of processes that are gone", do=SqlFigures(world.database).retire),
         Chore(name="forget ended workflows", do=lambda: upkeep.forget_ended_workflows(queue, world.clock)),
         Chore(name="start waiting runs", do=lambda: upkeep.start_waiting_runs(world.runs, queue)),
         Chore(name="start waiting jobs", do=lambda: upkeep.start_waiting_jobs(world.fine_tuning, queue)),

@@ -136,7 +136,7 @@ class _BrokenEvals:
 def _api(**services):
     absent = dict.fromkeys(field.name for field in fields(Services))
     clock = SystemClock()
-    options = AppOptions(ids=SystemIds(clock), clock=clock, ready=lambda: False)
+    options = AppOptions(ids=SystemIds(clock), clock=clock)
     return build_app(Services(**{**absent, "keys": _OpenKeys(), **services}), options)
 
 

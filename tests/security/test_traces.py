@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from evals import CONFIG, EXACT, file_source, upload, wait
-from regrade import main, settings
+from regrade import logs, main, settings
 from servers import serving
 
 
@@ -50,7 +50,7 @@ def test_nobody_else_can_read_keys_that_came_before_the_server(tmp_path):
 def test_no_text_of_a_client_passes_for_a_line_of_the_log(end):
     forged = f"x{end}2026-01-01 00:00:00,000 INFO regrade: all is well"
     record = logging.LogRecord("regrade", logging.ERROR, __file__, 1, "%s failed", (forged,), None)
-    first, *others = main.LogLines("%(levelname)s %(message)s").format(record).splitlines()
+    first, *others = logs.TextLines("%(levelname)s %(message)s").format(record).splitlines()
     assert first.startswith("ERROR x")
     assert all(line.startswith("    ") for line in others)
 

@@ -24,6 +24,7 @@ from regrade.api import (
     graders,
     health,
     http,
+    metrics,
     models,
     output_items,
     responses,
@@ -34,10 +35,13 @@ from regrade.api import (
 from regrade.api.context import Services, project
 from regrade.api.edge import Edge, EdgeOptions
 from regrade.api.fast_lane import FastLane
+from regrade.api.metrics import Readers
 from regrade.api.openapi import ERRORS, PREFIXES, describe
 from regrade.core.errors import RegradeError
 from regrade.core.jsontext import dumps
+from regrade.core.metrics import Metrics
 from regrade.ports.system import Clock, Ids
+from regrade.services.readiness import Findings
 
 __all__ = ["AppOptions", "Services", "build_app"]
 
@@ -55,9 +59,14 @@ class AppOptions:
     ids: Ids
     clock: Clock
     edge: EdgeOptions = field(default_factory=EdgeOptions)
-    ready: Callable[[], bool] = lambda: True
+    look: Callable[[], Findings] = Findings
+    """How the parts of the server are; may wait for them."""
     python_graders: Callable[[], str] = lambda: "refuse"
     """The level at which they are confined."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """Where requests are counted."""
+    metrics_text: Callable[[], str] = str
+    metrics_readers: Readers = "off"
     web_routes: Sequence[BaseRoute] = ()
     """Pages, at the root."""
 
@@ -85,7 +94,8 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
     root = Router(
         [
             *(Mount(prefix, lane) for prefix in PREFIXES),
-            *health.routes(options.ready, options.python_graders),
+            *health.routes(options.look, options.python_graders),
+            *metrics.routes(options.metrics_text, services.keys, options.metrics_readers),
             *rewards.routes(services.rewards),
             Route("/openapi.json", openapi),
             *options.web_routes,
@@ -99,6 +109,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
         ids=options.ids,
         clock=options.clock,
         without_keys=services.keys.open,
+        metrics=options.metrics,
     )
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regrade.api.http import REQUEST_ID, error_response, internal_error, is_azure
 from regrade.core.errors import ForbiddenError, RegradeError, TooLargeError
+from regrade.core.log_context import REQUEST
+from regrade.core.metrics import HTTP, Metrics, Series
 from regrade.ports.system import Clock, Ids
 
 OPENAI_VERSION = "2020-10-01"
@@ -23,6 +26,8 @@ _API = re.compile(r"/(?:v1|openai)/")
 # These routes read their bodies in pieces and have limits of their own.
 _STREAMED = re.compile(r"/(?:v1|openai|openai/v1)/(?:files|uploads/[^/]+/parts)")
 _NANOSECONDS_A_MILLISECOND = 1_000_000
+_NANOSECONDS_A_SECOND = 1_000_000_000
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,14 @@ class Edge:
     """Pure ASGI around the whole application, so that pages, errors and streams are all treated alike."""
 
     def __init__(
-        self, app: ASGIApp, options: EdgeOptions, *, ids: Ids, clock: Clock, without_keys: Callable[[], bool]
+        self,
+        app: ASGIApp,
+        options: EdgeOptions,
+        *,
+        ids: Ids,
+        clock: Clock,
+        without_keys: Callable[[], bool],
+        metrics: Metrics,
     ) -> None:
         self._app = app
         self._max_body_bytes = options.max_body_bytes
@@ -46,6 +58,8 @@ class Edge:
         self._ids = ids
         self._clock = clock
         self._without_keys = without_keys
+        self._metrics = metrics
+        self._counted: dict[tuple[str, str, int], Series] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and answer it whatever happens inside."""
@@ -53,13 +67,14 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id = scope[REQUEST_ID] = self._ids.new("request")
+        REQUEST.set(request_id)
         started = self._clock.nanoseconds()
-        answered = False
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal answered
+            nonlocal status
             if message["type"] == "http.response.start":
-                answered = True
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 if is_azure(scope):
@@ -78,8 +93,21 @@ class Edge:
                 await self._app(scope, self._limited(scope, receive), send_with_headers)
         except Exception:
             logger.exception("%s %s failed (%s)", scope["method"], scope["path"], request_id)
-            if not answered:
+            if not status:
                 await internal_error(scope)(scope, receive, send_with_headers)
+        finally:
+            self._count(scope, status, self._clock.nanoseconds() - started)
+
+    def _count(self, scope: Scope, status: int, nanoseconds: int) -> None:
+        """Note a request; one that ended before its answer began has the status 0."""
+        key = (scope["method"], _route(scope), status)
+        series = self._counted.get(key)
+        if series is None:
+            method = key[0] if key[0] in _METHODS else "other"
+            series = self._metrics.of(HTTP, method, key[1], str(status))
+            if method != "other":
+                self._counted[key] = series
+        series.observe(nanoseconds / _NANOSECONDS_A_SECOND)
 
     def _refusal(self, scope: Scope, headers: Headers) -> RegradeError | None:
         hosts = headers.getlist("host")
@@ -135,3 +163,11 @@ def _host(authority: str) -> str:
     """The host of `host:port`, where the host may be an IPv6 address in brackets; empty where it is none."""
     match = _AUTHORITY.fullmatch(authority)
     return match[1] if match else ""
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern, for all prefixes of the API the same; `none`, so that clients cannot make up names."""
+    route = scope.get("route")
+    if route is None or isinstance(route, Mount):
+        return "none"
+    return f"/v1{route.path}" if scope.get("root_path") else str(route.path)

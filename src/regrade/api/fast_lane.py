@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import request_response
+from starlette.routing import Route, request_response
 from starlette.types import Receive, Scope, Send
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -20,13 +20,16 @@ class FastLane:
     def __init__(self, api: FastAPI, posts: Mapping[str, Endpoint]) -> None:
         self._api = api
         self._posts = {path: request_response(endpoint) for path, endpoint in posts.items()}
+        self._routes = {path: Route(path, endpoint) for path, endpoint in posts.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["method"] == "POST":
-            endpoint = self._posts.get(scope["path"].removeprefix(scope["root_path"]))
+            path = scope["path"].removeprefix(scope["root_path"])
+            endpoint = self._posts.get(path)
             if endpoint is not None:
                 scope["app"] = self._api
+                scope["route"] = self._routes[path]
                 await endpoint(scope, receive, send)
                 return
         await self._api(scope, receive, send)

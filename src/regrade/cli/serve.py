@@ -27,6 +27,8 @@ def serve(
     shutdown_seconds: Annotated[int | None, setting("shutdown_seconds")] = None,
     public_url: Annotated[str | None, setting("public_url")] = None,
     log_level: Annotated[str | None, setting("log_level")] = None,
+    log_format: Annotated[str | None, setting("log_format")] = None,
+    metrics: Annotated[str | None, setting("metrics")] = None,
     admin_key_file: Annotated[Path | None, setting("admin_key_file")] = None,
     blobs: Blobs = None,
     max_body_bytes: Annotated[str | None, setting("max_body_bytes", "64 MiB")] = None,
@@ -66,9 +68,9 @@ def serve(
     if until_stdin_closes:
         threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
 
-    from regrade import main
+    from regrade import logs, main
 
-    main.configure_logging(found.log_level)
+    logs.configure(found.log_level, found.log_format)
 
     def on_ready(url: str) -> None:
         sys.stdout.write(start_up_text(found, url, time.monotonic() - started))

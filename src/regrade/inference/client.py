@@ -12,6 +12,7 @@ from regrade.core import translation
 from regrade.core.endpoints import Api, Endpoint
 from regrade.core.errors import ConfigurationError, InvalidError, ModelError
 from regrade.core.local_models import BaseModel
+from regrade.core.metrics import Labels, Metric, Metrics
 from regrade.inference import exchange, failures
 from regrade.inference.cache import ResponseCache
 from regrade.inference.dialect import Dialect
@@ -59,6 +60,7 @@ class Models:
         self._ledger = ledger
         self._process = process
         self._gate = gate
+        self._metrics = Metrics()
         self._version = -1
         self._by_name: dict[str, Lane] = {}
         self._before: dict[str, Lane] = {}
@@ -69,13 +71,18 @@ class Models:
         self._shares: Shares | None = None
         self._sharing: asyncio.Task[None] | None = None
 
+    def count_in(self, metrics: Metrics) -> None:
+        """Count and measure there; to be called before `start`."""
+        self._metrics = metrics
+        metrics.ask(self._gauges)
+
     async def start(self) -> None:
         """Open the sessions, and begin to share limits."""
         self._loop = asyncio.get_running_loop()
         if self._ledger is not None:
             self._shares = Shares(self._ledger, self._process, lambda: self._registry.table().projects)
             self._sharing = asyncio.create_task(self._shares.run())
-        self._lanes = Lanes(self._policy, self._clock, asyncio.get_running_loop().time, self._shares)
+        self._lanes = Lanes(self._policy, self._clock, asyncio.get_running_loop().time, self._metrics, self._shares)
         self._exchange = Exchange(self._clock, self._policy.connect_timeout_s, self._gate)
 
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -189,6 +196,9 @@ class Models:
         document = await effort.persist(once, self._policy, self._jitter)
         effort.finish()
         return document
+
+    def _gauges(self) -> list[tuple[Metric, Labels, float]]:
+        return self._lanes.gauges() if self._lanes is not None else []
 
     async def _lane(self, model: str) -> Lane:
         version = self._registry.version()

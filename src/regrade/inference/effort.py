@@ -66,6 +66,7 @@ class Effort:
             async with asyncio.timeout(deadline) as timeout:
                 while True:
                     result = await self._attempt(once)
+                    self.lane.meter.note(result, asyncio.get_running_loop().time() - self.sent_at, self.attempts)
                     if not isinstance(result, Failure):
                         return result
                     last = result

@@ -4,10 +4,20 @@ import itertools
 from collections.abc import Callable
 
 from regrade.core.endpoints import APIS, Api, Endpoint, Route
+from regrade.core.metrics import (
+    ENDPOINT_DOWN,
+    MODEL_IN_FLIGHT,
+    MODEL_LIMIT,
+    MODEL_WAITING,
+    Labels,
+    Metric,
+    Metrics,
+)
 from regrade.core.shares import Limits
 from regrade.inference.dialect import Dialect
 from regrade.inference.health import Health
 from regrade.inference.limiter import Limiter
+from regrade.inference.meter import Meter
 from regrade.inference.retry import Budget, Policy
 from regrade.inference.shares import Shares
 from regrade.ports.system import Clock
@@ -38,6 +48,7 @@ class Lane:
         "dialect",
         "endpoint",
         "limiter",
+        "meter",
         "model",
         "timeout_s",
         "told",
@@ -45,11 +56,14 @@ class Lane:
         "urls",
     )
 
-    def __init__(self, route: Route, upstream: Upstream, limiter: Limiter, timeout_s: float) -> None:
+    def __init__(
+        self, route: Route, upstream: Upstream, limiter: Limiter, timeout_s: float, metrics: Metrics
+    ) -> None:
         self.endpoint = route.endpoint
         self.model = route.model
         self.upstream = upstream
         self.limiter = limiter
+        self.meter = Meter(metrics, route.endpoint.name, route.model)
         self.dialect = Dialect(route)
         self.timeout_s = timeout_s
         self.urls: dict[Api, str] = {api: route.endpoint.url(api, route.model) for api in APIS}
@@ -85,11 +99,17 @@ class Lanes:
     """The lanes of one event loop; those of endpoints that are gone vanish once nobody uses them."""
 
     def __init__(
-        self, policy: Policy, clock: Clock, now: Callable[[], float], shares: Shares | None = None
+        self,
+        policy: Policy,
+        clock: Clock,
+        now: Callable[[], float],
+        metrics: Metrics | None = None,
+        shares: Shares | None = None,
     ) -> None:
         """`shares` divides the endpoints' limits with other processes; without it this one has them to itself."""
         self._policy = policy
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._shares = shares
         self._now = now
         self._lanes: dict[Route, Lane] = {}
@@ -106,8 +126,24 @@ class Lanes:
                 self._upstream(endpoint),
                 self._limiter(route),
                 endpoint.timeout_seconds or self._policy.timeout_s,
+                self._metrics,
             )
         return lane
+
+    def gauges(self) -> list[tuple[Metric, Labels, float]]:
+        """How full the lanes are; from any thread."""
+        found: list[tuple[Metric, Labels, float]] = []
+        for lane in list(self._lanes.values()):
+            labels, limiter = (lane.endpoint.name, lane.model), lane.limiter
+            found += (
+                (MODEL_LIMIT, labels, limiter.limit),
+                (MODEL_IN_FLIGHT, labels, limiter.in_flight),
+                (MODEL_WAITING, labels, limiter.queued),
+            )
+        for upstream in list(self._upstreams.values()):
+            down = upstream.health.waiting_since is not None
+            found.append((ENDPOINT_DOWN, (upstream.endpoint.name,), float(down)))
+        return found
 
     def keep(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Forget idle lanes of other endpoints than these."""

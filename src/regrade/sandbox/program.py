@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regrade.core.errors import RegradeError
+from regrade.core.metrics import Series
 from regrade.ports.grading import GraderError
 from regrade.ports.sandbox import PythonGrade
 from regrade.sandbox.budget import Budget
@@ -56,6 +57,10 @@ class Place:
     """A new empty folder for a worker; None where workers make their own."""
     options: SandboxOptions
     budget: Budget
+    grades: Series
+    """Counts answered rows."""
+    deaths: Series
+    """Counts processes that ended although they were wanted."""
 
 
 class Program:
@@ -147,6 +152,7 @@ class Program:
             worker.send(self._waiting, rows)
 
     def _answered(self, worker: Worker) -> None:
+        self._place.grades.add(worker.newly_answered())
         if worker.answered:
             self._deaths_in_a_row = self._faults = 0
         if worker.idle and worker.alone:
@@ -199,6 +205,9 @@ class Program:
 
     def _lost(self, worker: Worker, reason: str) -> None:
         self._workers.remove(worker)
+        self._place.grades.add(worker.newly_answered())
+        if reason not in _WANTED_NO_MORE and worker.not_loaded is None:
+            self._place.deaths.add()
         self._background(self._bury(worker, reason))
 
     async def _bury(self, worker: Worker, reason: str) -> None:

@@ -12,6 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from regrade.core.errors import ConfigurationError, InvalidError, RegradeError
+from regrade.core.metrics import (
+    SANDBOX_DEATHS,
+    SANDBOX_GRADES,
+    SANDBOX_PROCESSES,
+    Labels,
+    Metric,
+    Metrics,
+)
 from regrade.core.python_source import imported, runs_code
 from regrade.sandbox.budget import Budget
 from regrade.sandbox.environment import Environment, find
@@ -36,8 +44,10 @@ _WAYS_OUT = (
 class PythonSandbox:
     """ports.Sandbox. What it finds out, it finds out once, when it is first needed."""
 
-    def __init__(self, options: SandboxOptions) -> None:
+    def __init__(self, options: SandboxOptions, metrics: Metrics | None = None) -> None:
         self._options = _within_memory(options)
+        self._metrics = metrics or Metrics()
+        self._metrics.ask(self._gauges)
         self._level: Level | None = None
         self._reason = ""
         self._folder: Folder | None = None
@@ -54,6 +64,15 @@ class PythonSandbox:
                 self._level = self._decide()
                 self._say()
             return self._level
+
+    @property
+    def level_found(self) -> Level | None:
+        """The level, if it was found out already."""
+        return self._level
+
+    def _gauges(self) -> list[tuple[Metric, Labels, float]]:
+        """How many processes there are, and how they are confined; from any thread."""
+        return [(SANDBOX_PROCESSES, (self._level,), self._budget.taken)] if self._level else []
 
     @property
     def reason(self) -> str:
@@ -86,6 +105,8 @@ class PythonSandbox:
             scratch=self._new_scratch,
             options=self._options,
             budget=self._budget,
+            grades=self._metrics.of(SANDBOX_GRADES),
+            deaths=self._metrics.of(SANDBOX_DEATHS),
         )
         return Program(source, place, each_alone=each_alone)
 

@@ -66,6 +66,7 @@ class Worker:
         """A row's time in the last whole frame."""
         self.answered = 0
         """Rows so far."""
+        self._told = 0
         self._next = 0
         self._sent = 0
         self._unread = bytearray()
@@ -85,6 +86,11 @@ class Worker:
     def idle(self) -> bool:
         """Whether it waits for rows."""
         return self.loaded and not self.asks
+
+    def newly_answered(self) -> int:
+        """How many rows were answered since this was last asked."""
+        new, self._told = self.answered - self._told, self.answered
+        return new
 
     def send(self, waiting: deque[Ask], most: int) -> None:
         """Take up to `most` rows that are still wanted from `waiting`, as one frame."""

@@ -1,6 +1,7 @@
 """The connection to SQL: reads that never wait, writes that are serialized from their first statement."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from regrade.core.metrics import DATABASE_WRITES, Metrics, Series
 from regrade.store.outages import outage
 from regrade.store.room import needing_room
 
@@ -84,8 +86,10 @@ class Database:
     locked before its chunks, an eval before its runs: nobody waits in a circle.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, writes: Series | None = None) -> None:
+        """`writes` is told how long each transaction that writes has taken."""
         self.engine = engine
+        self._writes = writes or Metrics().of(DATABASE_WRITES)
         self._sqlite = engine.dialect.name == "sqlite"
         self._writing = threading.Lock() if self._sqlite else nullcontext()
         self._snapshots = (
@@ -110,12 +114,14 @@ class Database:
         """One transaction, committed at the end or rolled back whole."""
         # SQLite has one writer at a time. Threads of this process take turns here, because SQLite itself makes who
         # finds it busy sleep for milliseconds; only other processes meet that.
+        started = time.perf_counter()
         with self._naming_outages() as progress, needing_room(), self._writing, self.engine.begin() as connection:
             if self._sqlite:
                 # The write lock is taken now, so that nothing read here can change before it is written.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             progress.committing = True
+        self._writes.observe(time.perf_counter() - started)
 
     @property
     def milliseconds(self) -> sa.ColumnElement[int]:

@@ -93,6 +93,7 @@ chunks = sa.Table(
     sa.Column("tally", sa.LargeBinary, nullable=False),
     # JSON text: endpoints that are down while calls wait for them; null where none are.
     sa.Column("waiting", sa.LargeBinary),
+    _few("chunks_undone", "run_number", "done IS false", "done IS 0"),
     sqlite_with_rowid=False,
 )
 
@@ -387,4 +388,15 @@ limit_claims = sa.Table(
     sa.Column("ends_at", sa.Double, nullable=False),
     # A JSON text: what the process uses of each model, and would use.
     sa.Column("claims", sa.LargeBinary, nullable=False),
+)
+
+# What processes have counted of themselves since they began, as core.metrics.Figures; the process '' stands for all
+# that are gone.
+process_figures = sa.Table(
+    "process_figures",
+    metadata,
+    sa.Column("process", Text, primary_key=True),
+    # Milliseconds of the database's clock.
+    sa.Column("written_at", sa.BigInteger, nullable=False),
+    sa.Column("figures", sa.LargeBinary, nullable=False),
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from regrade.core.entities import ChunkClaim, FinishedItem
 from regrade.core.errors import UnavailableError
+from regrade.core.metrics import ITEMS, Metrics
 from regrade.ports.models import ModelPort
 from regrade.ports.store import ChunkStore
 from regrade.ports.workers import Pulse
@@ -16,7 +17,13 @@ class Commits:
     """Writes the items of one claim, with the aggregates that they were added up in."""
 
     def __init__(
-        self, claim: ChunkClaim, grading: RowGrading, chunks: ChunkStore, models: ModelPort, pulse: Pulse
+        self,
+        claim: ChunkClaim,
+        grading: RowGrading,
+        chunks: ChunkStore,
+        models: ModelPort,
+        pulse: Pulse,
+        metrics: Metrics,
     ) -> None:
         self._claim = claim
         self._grading = grading
@@ -24,6 +31,8 @@ class Commits:
         self._models = models
         self._pulse = pulse
         self._waiting: dict[str, int] = {}
+        self._items = [metrics.of(ITEMS, status) for status in ("pass", "fail", "error")]
+        self._counted = self._counts()
 
     async def commit(self, batch: Sequence[FinishedItem]) -> bool:
         """Write the batch; without one, look whether the chunk is still ours. False where it is not."""
@@ -31,9 +40,12 @@ class Commits:
         if not batch and waiting == self._waiting:
             return await self._persist(lambda: self._chunks.holds(self._claim))
         self._waiting = waiting
-        return await self._persist(
+        kept = await self._persist(
             lambda: self._chunks.flush(self._claim, batch, self._grading.tally, done=False, waiting=waiting)
         )
+        if kept:
+            self._count()
+        return kept
 
     async def end(self, outcome: Outcome) -> Outcome:
         """Mark the chunk as done if it is; what became of it."""
@@ -42,6 +54,17 @@ class Commits:
         ):
             return "lost"
         return outcome
+
+    def _counts(self) -> tuple[int, int, int]:
+        tally = self._grading.tally
+        return tally.passed, tally.failed, tally.errored
+
+    def _count(self) -> None:
+        """Tell the metrics what was committed."""
+        now = self._counts()
+        for series, before, after in zip(self._items, self._counted, now, strict=True):
+            series.add(after - before)
+        self._counted = now
 
     async def _persist(self, write: Callable[[], bool]) -> bool:
         """Write while the heartbeat is fresh, again where the database or its disk was away.

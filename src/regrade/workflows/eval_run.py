@@ -13,6 +13,8 @@ from regrade.core.entities import Chunk, ChunkClaim, Eval, Run
 from regrade.core.errors import NotFoundError, RegradeError
 from regrade.core.ids import own_blob, secrets_blob
 from regrade.core.jsontext import loads
+from regrade.core.log_context import working_for
+from regrade.core.metrics import Metrics
 from regrade.core.results import Tally
 from regrade.core.sampling import compile_plan
 from regrade.core.tool_secrets import with_secrets
@@ -64,6 +66,7 @@ class Ports:
     sandbox: Sandbox
     pulse: Pulse
     clock: Clock
+    metrics: Metrics
 
 
 class EvalRuns:
@@ -89,11 +92,13 @@ class EvalRuns:
 
     async def run(self, run_id: str) -> None:
         """Plan a queued run, ask for its chunks, and lead it to its end."""
-        await self._persistence.do(run_id, self._run)
+        with working_for(run_id):
+            await self._persistence.do(run_id, self._run)
 
     async def chunk(self, run_id: str, k: int) -> None:
         """Grade what is left of a chunk; whoever does the last one ends the run."""
-        await self._persistence.do(run_id, lambda run: self._chunk(run, k, most_deaths=_DEATHS_OF_A_CHUNK - 1))
+        with working_for(run_id, k):
+            await self._persistence.do(run_id, lambda run: self._chunk(run, k, most_deaths=_DEATHS_OF_A_CHUNK - 1))
 
     async def _run(self, run: Run) -> None:
         await self._unless_stopping()
@@ -131,7 +136,8 @@ class EvalRuns:
             await self._unless_stopping()
             k = await asyncio.to_thread(self._ports.chunks.neglected, now)
             if k is not None and (now.number, k) not in self._held:
-                await self._chunk(now, k)
+                with working_for(run.id, k):
+                    await self._chunk(now, k)
                 pause = shortest
             else:
                 await asyncio.to_thread(self._finish, now)
@@ -183,7 +189,7 @@ class EvalRuns:
             await asyncio.to_thread(self._sampler, run),
         )
         ports = self._ports
-        commits = Commits(claim, grading, ports.chunks, ports.models, ports.pulse)
+        commits = Commits(claim, grading, ports.chunks, ports.models, ports.pulse, ports.metrics)
         if undone and claim.deaths >= _DEATHS_OF_A_ROW:
             kept = await commits.commit([grading.killer(undone[0], claim.deaths)])
             return await commits.end("done" if kept else "lost")

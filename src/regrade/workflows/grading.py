@@ -8,6 +8,7 @@ from regrade.core.errors import RowError
 from regrade.core.ids import output_item_id
 from regrade.core.item_schema import compile_item_schema
 from regrade.core.jsontext import dumps
+from regrade.core.log_context import ROW
 from regrade.core.results import ItemStatus, Tally
 from regrade.graders.build import build
 from regrade.graders.outcome import grade_all
@@ -70,6 +71,7 @@ class RowGrading:
 
     async def finish(self, line: jsonl.Line) -> FinishedItem:
         """The output item of one line. A row that cannot be graded becomes an errored item, never an exception."""
+        ROW.set(line.row)
         item: JsonObject = {}
         try:
             item, recorded = jsonl.parse(line, max_row_bytes=self._max_row_bytes)
