@@ -12,6 +12,7 @@ from starlette.routing import Route, Router
 
 from regrade.api.app import AppOptions, Services, build_app
 from regrade.api.edge import Edge, EdgeOptions
+from regrade.core.metrics import Metrics
 from regrade.system import SystemClock, SystemIds
 
 
@@ -108,7 +109,14 @@ async def _ask(app, path):
 def _edge(routes, **options):
     clock = SystemClock()
     ids = SystemIds(clock)
-    return Edge(Router(routes), EdgeOptions(**options), ids=ids, clock=clock, without_keys=lambda: True)
+    return Edge(
+        Router(routes),
+        EdgeOptions(**options),
+        ids=ids,
+        clock=clock,
+        without_keys=lambda: True,
+        metrics=Metrics(),
+    )
 
 
 def test_a_fault_is_answered_with_an_id_and_logged_under_it_and_tells_nothing_else(caplog):
