@@ -254,3 +254,29 @@ def test_a_model_without_a_template_continues_one_message(running):
     two = [{"role": "user", "content": "The quick"}, {"role": "assistant", "content": "brown"}]
     assert "no chat template" in refused(running, two, model="bare").message
     assert "no chat template" in refused(running, model="bare", tools=[SAY]).message
+
+
+# -- who leaves ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_nobody_waits_for_is_not_written_on(running, stream):
+    async def left():
+        async with running.models() as models:
+            call = chat(max_tokens=480, temperature=0, n=100, stream=stream)
+            if stream:
+                events = models.stream(call)
+                await anext(events)
+                await events.aclose()
+            else:
+                task = asyncio.create_task(models.ask(call))
+                await asyncio.sleep(0.5)
+                task.cancel()
+            for _ in range(400):
+                if not any(model["users"] for model in await asyncio.to_thread(lambda: running.status()["models"])):
+                    return True
+                await asyncio.sleep(0.01)
+            return False
+
+    assert asyncio.run(left())
+    assert said(ask(running, max_tokens=4))

@@ -16,8 +16,12 @@ stops = st.lists(st.text(st.sampled_from("ab é日"), min_size=1, max_size=3), m
 
 
 def until(text, stops):
-    """What stands before the first stop string."""
-    return text[: min((text.index(stop) for stop in stops if stop in text), default=len(text))]
+    """What stands before the stop string that is complete first."""
+    for end in range(len(text) + 1):
+        places = [text.index(stop) for stop in stops if stop in text[:end]]
+        if places:
+            return text[: min(places)]
+    return text
 
 
 @given(texts, stops)
