@@ -88,7 +88,7 @@ class Place:
         registry = Registry(
             self.config, variable=lambda _: None, tuned=self.tuned, built_in=endpoint(self.data_dir)
         )
-        limits = Policy(**{"first_pause_s": 0.05, "timeout_s": 60.0, **policy})
+        limits = Policy(**{"first_pause_s": 0.05, "timeout_s": 100.0, **policy})
         async with Models(registry, clock=SystemClock(), jitter=random.Random(7).random, policy=limits) as models:
             yield models
 

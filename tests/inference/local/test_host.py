@@ -30,7 +30,7 @@ def engines(parent=None):
 
 
 def eventually(true):
-    for _ in range(600):
+    for _ in range(1200):
         if true():
             return True
         time.sleep(0.05)
