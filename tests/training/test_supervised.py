@@ -75,6 +75,15 @@ def test_a_job_that_was_paused_and_killed_ends_as_if_it_had_not_been(job, tiny, 
     assert not (folder.checkpoints / "checkpoint-99").exists()
 
 
+def test_a_pause_can_be_asked_for_by_a_file(tiny, tmp_path):
+    folder = make(tmp_path, tiny, ROWS, n_epochs=1)
+    folder.ask_pause()
+    assert run(folder) == 75, log(folder)
+    folder.withdraw_pause()
+    assert run(folder) == 0, log(folder)
+    assert [each.from_step for each in events(folder, Started)] == [0, 1]
+
+
 def test_a_job_killed_after_its_last_step_only_writes_its_model(job, tiny, tmp_path):
     folder = make(tmp_path, tiny, ROWS, VALID, n_epochs=6, learning_rate=5e-3)
     folder.checkpoints.mkdir()

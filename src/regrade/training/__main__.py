@@ -39,6 +39,7 @@ def main() -> int:
 
 
 def _train(folder: JobFolder, asked_to_pause: Callable[[], bool]) -> int:
+    import torch
     from accelerate import PartialState
     from transformers.utils.logging import disable_progress_bar
 
@@ -48,19 +49,19 @@ def _train(folder: JobFolder, asked_to_pause: Callable[[], bool]) -> int:
     from regrade.training.run import train
 
     disable_progress_bar()
-    several = PartialState().num_processes > 1
-    teller = Teller(folder, SystemClock(), tells=PartialState().is_main_process)
+    # Without being told, it takes no notice of other processes where there is no GPU.
+    state = PartialState(cpu=not torch.cuda.is_available())
+    teller = Teller(folder, SystemClock(), tells=state.is_main_process)
     try:
         code = train(folder, teller, asked_to_pause)
     except Exception as error:  # noqa: BLE001 - whatever it was, the job's error says it
         traceback.print_exc()
         failure = explained(error)
         # The process that fails may not be the one that tells; the others only end because it did.
-        folder_teller = teller if teller.tells else Teller(folder, SystemClock(), tells=True)
-        folder_teller.tell(Failed, code=failure.code, message=failure.message)
+        Teller(folder, SystemClock(), tells=True).tell(Failed, code=failure.code, message=failure.message)
         return _EXIT_FAILED
     # torchrun takes any other code for a failure and ends the other processes; the events say that it paused.
-    return EXIT_DONE if several else code
+    return EXIT_DONE if state.num_processes > 1 else code
 
 
 if __name__ == "__main__":

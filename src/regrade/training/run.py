@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import PartialState
 
 from regrade.core.training_job import EXIT_DONE, EXIT_PAUSED, Done, Message, Method, Paused, Started
-from regrade.training import preference, reinforcement, supervised
+from regrade.training import preference, reinforcement, supervised, wandb_run
 from regrade.training.encoding import Encoder
 from regrade.training.job import JobFolder
 from regrade.training.loading import load, save
@@ -47,6 +47,8 @@ def train(folder: JobFolder, teller: Teller, asked_to_pause: Callable[[], bool])
         parameters=base.parameters,
         processes=state.num_processes,
     )
+    if spec.wandb is not None and teller.tells:
+        wandb_run.begin(spec.wandb, folder)
     trainer, translate = prepared.make(numbers)
     reporter = Reporter(
         trainer,
