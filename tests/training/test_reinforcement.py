@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
+from grading_route import equal, graders, rewards, said
 from regrade.core.jsontext import loads
 from regrade.core.training_job import CheckpointRemoved, Failed, Validation
-from training.graders import equal, graders, rewards, said
 from training.jobs import events, log, make, metrics, prompt, run, stop_at, weights
 
 ROWS = [prompt(n) for n in range(16)]
