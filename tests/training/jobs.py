@@ -63,7 +63,9 @@ def prompt(n: int) -> dict:
     return {"messages": [{"role": "user", "content": str(n)}], "answer": "yes"}
 
 
-def make(path: Path, base: Path, rows: Sequence[dict], valid: Sequence[dict] = (), **given) -> JobFolder:
+def make(
+    path: Path, base: Path, rows: Sequence[dict], valid: Sequence[dict] = (), *, vision: bool = False, **given
+) -> JobFolder:
     """A job directory; what is not given is small."""
     values = {
         "job_id": "ftjob-1",
@@ -84,7 +86,9 @@ def make(path: Path, base: Path, rows: Sequence[dict], valid: Sequence[dict] = (
     folder.write_spec(spec)
     for file, given_rows in ((folder.train_file, rows), (folder.valid_file, valid)):
         if given_rows:
-            normal = (normal_form(row, spec.method, Base(chat="prompt" not in row)) for row in given_rows)
+            normal = (
+                normal_form(row, spec.method, Base(chat="prompt" not in row, vision=vision)) for row in given_rows
+            )
             file.write_bytes(b"".join(dumps(row) + b"\n" for row in normal))
     return folder
 

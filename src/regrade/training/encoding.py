@@ -43,8 +43,16 @@ class Encoder:
     """A tokenizer with its chat template, as rows need it."""
 
     def __init__(
-        self, tokenizer: Any, *, max_length: int, eos_ids: Iterable[int], effort: str | None = None
+        self,
+        tokenizer: Any,
+        *,
+        max_length: int,
+        eos_ids: Iterable[int],
+        effort: str | None = None,
+        vision: bool = False,
     ) -> None:
+        """`vision` says that the template is one that takes parts."""
+        self._vision = vision
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._eos_ids = frozenset(eos_ids)
@@ -87,6 +95,18 @@ class Encoder:
         """A conversation as the text that a model goes on from."""
         return self.render(row["messages"], row.get("tools"), ask=True)
 
+    def answers(
+        self, messages: Sequence[JsonObject], tools: Sequence[JsonObject] | None, text: str
+    ) -> Sequence[Span | None]:
+        """Where each assistant message stands in the rendered conversation; None where the template hides that."""
+        spans = self._answers(messages, tools, text, self._rendered(messages, tools)[1])
+        return [span and Span(span.start, self._with_end(text, span.stop)) for span in spans]
+
+    def _with_end(self, text: str, stop: int) -> int:
+        """With the end of the turn, where the template leaves that out of the answer."""
+        end = next((end for end in self._ends if text.startswith(end, stop)), "")
+        return stop + len(end)
+
     def tokens(self, text: str) -> list[int]:
         """Tokens of text that the template made; it has all special tokens already."""
         return self._ids(text)
@@ -105,7 +125,7 @@ class Encoder:
 
         try:
             texts, marks = render_jinja_template(
-                [[_for_template(message) for message in messages]],
+                [[_for_template(message, vision=self._vision) for message in messages]],
                 tools=list(tools) if tools else None,
                 chat_template=self._template,
                 return_assistant_tokens_mask=self._marks_answers,
@@ -184,9 +204,17 @@ class Encoder:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _for_template(message: JsonObject) -> JsonObject:
-    """As templates take it: without the weight, arguments of calls as objects where they are such."""
+def _for_template(message: JsonObject, *, vision: bool) -> JsonObject:
+    """As templates take it: without the weight, arguments of calls as objects where they are such.
+
+    Those of vision models take parts, and images without their bytes.
+    """
     found = {key: value for key, value in message.items() if key != "weight"}
+    content = found["content"]
+    if isinstance(content, list):
+        found["content"] = [{"type": "image"} if part["type"] == "image_url" else part for part in content]
+    elif vision:
+        found["content"] = [{"type": "text", "text": content}] if content else []
     if "tool_calls" in found:
         found["tool_calls"] = [
             {**call, "function": {**call["function"], "arguments": _arguments(call["function"]["arguments"])}}

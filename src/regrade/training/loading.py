@@ -48,6 +48,8 @@ def load(spec: Spec) -> LoadedBase:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, spec.base_adapter).merge_and_unload()
+    if processor is not None and processor.chat_template:
+        tokenizer.chat_template = processor.chat_template
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedBase(

@@ -36,7 +36,11 @@ def train(folder: JobFolder, teller: Teller, asked_to_pause: Callable[[], bool])
     state.wait_for_everyone()
     base = load(spec)
     encoder = Encoder(
-        base.tokenizer, max_length=base.max_length, eos_ids=base.eos_ids, effort=spec.reasoning_effort
+        base.tokenizer,
+        max_length=base.max_length,
+        eos_ids=base.eos_ids,
+        effort=spec.reasoning_effort,
+        vision=base.processor is not None,
     )
     job = Job(spec=spec, folder=folder, base=base, encoder=encoder, teller=teller)
     prepared = _PREPARE[spec.method](job)

@@ -6,12 +6,14 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
+from regrade.core.jsontext import dumps
 from regrade.training.arguments import common
 from regrade.training.encoding import IGNORED, Encoded
 from regrade.training.failures import TrainingError
 from regrade.training.loading import lora
 from regrade.training.plan import Plan
 from regrade.training.prepared import Job, Prepared, lengths, read_encoded
+from regrade.training.vision import Seer
 from regrade.types.json import JsonObject
 
 _NAMES = {
@@ -26,6 +28,8 @@ _NAMES = {
 
 def prepare(job: Job) -> Prepared:
     """Encode the rows. Raises TrainingError where nothing is left to learn once long rows are cut."""
+    if job.base.processor is not None:
+        return _prepare_seen(job, Seer(job.encoder, job.base.processor))
     rows = read_encoded(job, job.folder.train_file, job.encoder.supervised)
     valid = read_encoded(job, job.folder.valid_file, job.encoder.supervised)
     if not any(label != IGNORED for row in rows for label in row.labels):
@@ -35,7 +39,7 @@ def prepare(job: Job) -> Prepared:
         )
     tokens, longest = lengths([row.input_ids for row in rows])
     return Prepared(
-        make=lambda plan: (_trainer(job, plan, rows, valid), translate),
+        make=lambda plan: (_trainer(job, plan, _columns(rows), _columns(valid)), translate),
         rows=len(rows),
         valid_rows=len(valid),
         tokens=tokens,
@@ -44,7 +48,36 @@ def prepare(job: Job) -> Prepared:
     )
 
 
-def _trainer(job: Job, plan: Plan, rows: Sequence[Encoded], valid: Sequence[Encoded]) -> Any:
+def _prepare_seen(job: Job, seer: Seer) -> Prepared:
+    """Rows of a vision model are kept as they are; the batch makes them into inputs."""
+    sizes = read_encoded(job, job.folder.train_file, seer.length)
+    if max(sizes) > job.base.context:
+        raise TrainingError(
+            "invalid_training_file",
+            f"Row {sizes.index(max(sizes)) + 1} of the training file has {max(sizes):,} tokens with its images; "
+            f"the model sees {job.base.context:,}, and rows of vision models are not cut.",
+        )
+    rows, valid = (
+        read_encoded(job, path, lambda row: {"row": dumps(row).decode()})
+        for path in (job.folder.train_file, job.folder.valid_file)
+    )
+    return Prepared(
+        make=lambda plan: (_trainer(job, plan, rows, valid, seer), translate),
+        rows=len(rows),
+        valid_rows=len(valid),
+        tokens=sum(sizes),
+        rows_cut=0,
+        longest=max(sizes),
+    )
+
+
+def _columns(rows: Sequence[Encoded]) -> list[JsonObject]:
+    return [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
+
+
+def _trainer(
+    job: Job, plan: Plan, rows: Sequence[JsonObject], valid: Sequence[JsonObject], seer: Seer | None = None
+) -> Any:
     base = job.base
     arguments = SFTConfig(
         **common(job.spec, plan, job.folder),
@@ -52,13 +85,15 @@ def _trainer(job: Job, plan: Plan, rows: Sequence[Encoded], valid: Sequence[Enco
         lr_scheduler_type="cosine",
         max_length=base.max_length,
         dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=seer is None,
     )
     return SFTTrainer(
         model=base.model,
         args=arguments,
-        train_dataset=_dataset(rows),
-        eval_dataset=_dataset(valid) if valid else None,
-        processing_class=base.tokenizer,
+        data_collator=seer,
+        train_dataset=Dataset.from_list(list(rows)),
+        eval_dataset=Dataset.from_list(list(valid)) if valid else None,
+        processing_class=base.processor or base.tokenizer,
         peft_config=lora(job.spec),
     )
 
@@ -70,7 +105,3 @@ def translate(logs: JsonObject) -> JsonObject:
         if f"full_{name}" in found:
             found[name] = found[f"full_{name}"]
     return found
-
-
-def _dataset(rows: Sequence[Encoded]) -> Any:
-    return Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
