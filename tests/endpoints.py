@@ -8,6 +8,9 @@ from regrade.inference.client import Models
 from regrade.inference.registry import Registry
 from regrade.sandbox.options import IMAGE, SandboxOptions
 from regrade.sandbox.sandbox import PythonSandbox
+from regrade.services.fine_tuned_models import FineTunedModels
+from regrade.store.database import Database, sqlite_engine
+from regrade.store.fine_tuned_models import SqlFineTunedModels
 from regrade.system import SystemClock
 
 
@@ -20,6 +23,12 @@ def no_models() -> Models:
 def no_python() -> PythonSandbox:
     """A real sandbox that has not looked yet what it can do here: nothing starts before a python grader is met."""
     return PythonSandbox(SandboxOptions(directory=Path(tempfile.gettempdir()) / "no-graders"))
+
+
+def no_tuned() -> FineTunedModels:
+    """The models of a store that nobody has made yet: it is not looked at before one is named."""
+    store = SqlFineTunedModels(Database(sqlite_engine(Path("/nonexistent/regrade.sqlite3"))))
+    return FineTunedModels(store, no_models(), SystemClock())
 
 
 def python_refused(folder: Path) -> PythonSandbox:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from endpoints import no_models, no_python, python_refused
+from endpoints import no_models, no_python, no_tuned, python_refused
 from regrade.core.errors import InvalidError
 from regrade.services.graders import Graders
 
@@ -32,7 +32,7 @@ NO_ERRORS = {
 
 
 def run(grader, sample="x", **body):
-    return Graders(no_models(), no_python()).run({"grader": grader, "model_sample": sample, **body})
+    return Graders(no_models(), no_python(), no_tuned()).run({"grader": grader, "model_sample": sample, **body})
 
 
 def test_a_reward_comes_with_every_key_that_the_api_lists():
@@ -91,19 +91,19 @@ def test_a_formula_that_does_not_parse_is_reported_by_run_and_refused_by_validat
     assert answer["metadata"]["errors"] == NO_ERRORS | {"formula_parse_error": True}
     assert (answer["metadata"]["name"], answer["metadata"]["type"]) == ("m", "multi")
     with pytest.raises(InvalidError, match="no grader called 'b'") as caught:
-        Graders(no_models(), no_python()).validate({"grader": grader})
+        Graders(no_models(), no_python(), no_tuned()).validate({"grader": grader})
     assert caught.value.param == "grader.calculate_output"
 
 
 def test_a_valid_grader_comes_back_as_understood():
-    assert Graders(no_models(), no_python()).validate({"grader": CHECK | {"operation": "neq"}}) == {
+    assert Graders(no_models(), no_python(), no_tuned()).validate({"grader": CHECK | {"operation": "neq"}}) == {
         "grader": CHECK | {"operation": "ne"}
     }
 
 
 def test_a_python_grader_is_refused_where_nothing_can_confine_it(tmp_path):
     python = {"type": "python", "name": "p", "source": "def grade(sample, item): return 1.0"}
-    graders = Graders(no_models(), python_refused(tmp_path))
+    graders = Graders(no_models(), python_refused(tmp_path), no_tuned())
     for attempt in (graders.validate, graders.run):
         with pytest.raises(InvalidError, match=r"cannot confine.*Ways out") as caught:
             attempt({"grader": python, "model_sample": "x"})
@@ -123,5 +123,5 @@ def test_a_python_grader_is_refused_where_nothing_can_confine_it(tmp_path):
 )
 def test_a_wrong_body_is_refused_with_the_path(body, param):
     with pytest.raises(InvalidError) as caught:
-        Graders(no_models(), no_python()).run(body)
+        Graders(no_models(), no_python(), no_tuned()).run(body)
     assert caught.value.param == param

@@ -98,7 +98,7 @@ def test_reinforcement_gets_its_rewards_and_validates_in_runs(trained):
     further = wait(client, further, seconds=180)
     assert further.status == "succeeded", (further.error, messages(client, further))
     told = metrics(client, further)
-    assert told[0]["train_mean_reward"] > 0.8
+    assert told[0]["train_mean_reward"] > 0.5
     assert [data["step"] for data in told if "full_valid_mean_reward" in data] == [2, 4]
     runs = list(client.evals.runs.list(further.model_extra["eval_id"]))
     assert [run.name for run in runs] == ["step-2", "step-4"]

@@ -99,6 +99,21 @@ def test_a_trainer_gets_rewards_with_the_token_of_its_job(training):
     assert answer.json()["data"][0]["scores"] == {"exact": 1.0, "near": 1.0}
 
 
+def test_python_graders_reward_too(client, tuner):
+    method = reinforcement()
+    source = "def grade(sample, item):\n    return len(sample['output_text']) / len(item['answer'])"
+    method["reinforcement"]["grader"] = {"type": "python", "name": "length", "source": source}
+    try:
+        validation = upload(client, prompt_rows(4))
+        job = create(client, prompt_rows(20), model="slow", validation_file=validation, method=method)
+    except openai.BadRequestError as refused:
+        pytest.skip(refused.message)
+    wait_for_step(client, job, 1)
+    answer = grade(spec_of(tuner, job)["grading"], [sample("ab", "abcd"), sample("abcd", "abcd")])
+    assert [each["reward"] for each in answer.json()["data"]] == [0.5, 1.0]
+    client.fine_tuning.jobs.cancel(job.id)
+
+
 def test_a_sample_that_cannot_be_graded_has_the_reward_0_and_says_why(training):
     _, grading = training
     [graded] = grade(grading, [{"item": {}, "sample": sample("x", "x")["sample"]}]).json()["data"]

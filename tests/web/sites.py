@@ -181,7 +181,9 @@ def serving_site(data_dir: Path) -> Iterator[Site]:
     settings = Settings(data_dir=data_dir)
     world = main.open_outside(settings)
     services = main.build_services(world, NoEngine(), main.open_models(world), url)
-    pages = routes.build(services.runs, services.evals, services.output_items, services.keys, world.clock)
+    pages = routes.build(
+        services.runs, services.evals, services.output_items, services.fine_tuning, services.keys, world.clock
+    )
     app = build_app(services, AppOptions(ids=world.ids, clock=world.clock, web_routes=pages))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, args=([listener],))

@@ -58,7 +58,7 @@ class Rollouts:
         self._rows = rows
         self._valid = valid
         self._valid_prompts = valid_prompts
-        self._graders = Graders(spec.grading)
+        self._graders = Graders(spec.grading, renewed=lambda: job.teller.folder.spec().grading)
         self._grammar: Grammar | None = None
         if spec.response_format and spec.response_format.get("type") != "text":
             vocabulary = base.model.get_input_embeddings().num_embeddings

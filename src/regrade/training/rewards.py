@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -37,8 +37,12 @@ class Reward:
 class Graders:
     """The route of the server that grades for this job."""
 
-    def __init__(self, grading: Grading, *, patience_s: float = _PATIENCE_S) -> None:
+    def __init__(
+        self, grading: Grading, *, renewed: Callable[[], Grading | None], patience_s: float = _PATIENCE_S
+    ) -> None:
+        """`renewed` is asked where the server cannot be reached: it may answer elsewhere since it was restarted."""
         self._grading = grading
+        self._renewed = renewed
         self._patience_s = patience_s
         self._failed_steps = 0
 
@@ -78,6 +82,7 @@ class Graders:
             if final or waited >= self._patience_s:
                 raise TrainingError("grader_failed", f"The server gave no rewards: {problem}.")
             await asyncio.sleep(pause)
+            self._grading = self._renewed() or self._grading
             waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE_S)
 
     def _watch(self, found: Sequence[Reward]) -> None:

@@ -73,6 +73,7 @@ class FineTuningJobs:
         self._grace_seconds = grace_seconds
         self._grading_url = grading_url
         self._new_token = new_token
+        self._told_address: dict[str, str] = {}
 
     async def read_files(self, job_id: str) -> None:
         """Read the files of a new job and queue it."""
@@ -186,10 +187,25 @@ class FineTuningJobs:
             chapter.job = replace(job, pausing=now.pausing)
         if now.pausing:
             self._ports.trainers.ask_to_save(job.id)
+        self._renew_address(job)
         return chapter
+
+    def _renew_address(self, job: FineTuningJob) -> None:
+        """Tell the trainer where rewards come from now, in case the server was started again elsewhere."""
+        if job.eval_id is None or self._grading_url(job.id) == self._told_address.get(job.id):
+            return
+        spec = self._ports.trainers.prepared(job.id)
+        self._told_address[job.id] = url = self._grading_url(job.id)
+        if spec.grading is not None and spec.grading.url != url:
+            self._ports.trainers.prepare(replace(spec, grading=replace(spec.grading, url=url)))
 
     def _save(self, chapter: Chapter) -> bool:
         models = [self._with_adapter(chapter.job, model) for model in chapter.models.values()]
+        for model in models:
+            if model.adapter_of is not None and self._ports.trainers.prepared(chapter.job.id).base_adapter:
+                # An adapter on top of another one: the trainer goes on from it, but nothing serves it.
+                chapter.checkpoints.pop(model.step or 0, None)
+        models = [model for model in models if model.step is None or model.step in chapter.checkpoints]
         return self._ports.jobs.save(
             chapter.job,
             events=chapter.events,
@@ -277,7 +293,8 @@ class FineTuningJobs:
         now = self._ports.clock.now()
         param = param or (code.removeprefix("invalid_") if code.endswith("_file") else None)
         failed = replace(_ended(job, "failed", now), error={"code": code, "message": message, "param": param})
-        self._ports.jobs.save(failed, events=[story.say(message, level="error")], now=now)
+        if self._ports.jobs.save(failed, events=[story.say(message, level="error")], now=now):
+            self._ports.trainers.remove_rest(job.id)
 
     async def _end_trainer(self, job: FineTuningJob) -> None:
         """End the trainer of a job that has ended without it; it may save, for as long as the grace is."""
@@ -375,6 +392,7 @@ async def end_trainer(
         if loop.time() >= deadline:
             trainers.kill(job.id)
         await asyncio.sleep(_LOOK_SECONDS)
+    await asyncio.to_thread(trainers.remove_rest, job.id)
     await asyncio.to_thread(jobs.forget_trainer, job)
 
 
@@ -383,6 +401,7 @@ def end_strays(jobs: FineTuningStore, trainers: Trainers) -> None:
     for job in jobs.with_strays():
         trainers.kill(job.id)
         if not trainers.running(job.id):
+            trainers.remove_rest(job.id)
             jobs.forget_trainer(job)
 
 
