@@ -180,7 +180,7 @@ def serving_site(data_dir: Path) -> Iterator[Site]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     settings = Settings(data_dir=data_dir)
     world = main.open_outside(settings)
-    services = main.build_services(world, NoEngine(), main.open_models(world), url)
+    services = main.build_services(world, NoEngine(), main.open_models(world), main.open_sandbox(settings), url)
     pages = routes.build(
         services.runs, services.evals, services.output_items, services.fine_tuning, services.keys, world.clock
     )
