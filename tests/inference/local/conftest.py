@@ -8,24 +8,22 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-for needed in ("torch", "transformers", "llguidance", "peft"):
-    pytest.importorskip(needed, reason="the extra regrade[local] is not installed")
-
-import torch  # noqa: E402
-
-from regrade.core.local_models import Weights  # noqa: E402
-from regrade.inference.client import Models  # noqa: E402
-from regrade.inference.local.host import EngineHost, Options, endpoint  # noqa: E402
-from regrade.inference.registry import Registry  # noqa: E402
-from regrade.inference.retry import Policy  # noqa: E402
-from regrade.ports.models import ModelCall, TunedModel  # noqa: E402
-from regrade.settings import engine_environment  # noqa: E402
-from regrade.system import SystemClock  # noqa: E402
-from tiny_models import make_tiny  # noqa: E402
+from regrade.core.local_models import Weights
+from regrade.inference.client import Models
+from regrade.inference.local.host import EngineHost, Options, endpoint, installed
+from regrade.inference.registry import Registry
+from regrade.inference.retry import Policy
+from regrade.ports.models import ModelCall, TunedModel
+from regrade.settings import engine_environment
+from regrade.system import SystemClock
+from tiny_models import make_tiny
 
 MIB = 1 << 20
 
-torch.set_num_threads(1)  # on a busy machine, threads that wait for each other take longer than the work
+if installed():
+    import torch
+
+    torch.set_num_threads(1)  # on a busy machine, threads that wait for each other take longer than the work
 
 
 @pytest.fixture(scope="session")

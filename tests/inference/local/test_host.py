@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytest.importorskip("torch", reason="the extra regrade[local] is not installed")
+
 from inference.local.conftest import Place, chat, said
 from regrade.core.errors import ModelError
 from regrade.inference.local.host import endpoint

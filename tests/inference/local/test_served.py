@@ -3,6 +3,8 @@
 import openai
 import pytest
 
+pytest.importorskip("torch", reason="the extra regrade[local] is not installed")
+
 from evals import inline_source, wait
 from servers import serving
 

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+pytest.importorskip("torch", reason="the extra regrade[local] is not installed")
+
 from regrade.core.errors import InvalidError
 from regrade.core.local_models import Weights
 from regrade.inference.local.shelf import Shelf
