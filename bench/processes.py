@@ -18,7 +18,8 @@ __all__ = [
 
 def workers(server: Server) -> list[psutil.Process]:
     """The server's grading processes."""
-    return psutil.Process(server.process.pid).children()
+    children = psutil.Process(server.process.pid).children()
+    return [child for child in children if "regrade.worker" in child.cmdline()]
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:
