@@ -31,6 +31,13 @@ class DeadlySite(Site):
     async def listen(self, port):
         server = await asyncio.get_running_loop().create_server(lambda: DeadlyConnection(self), "127.0.0.1", port)
         self.port = server.sockets[0].getsockname()[1]
+        self.server = server
+
+    async def close(self):
+        self.server.close()
+        for connection in list(self.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0.1)
 
 
 def owner_of(port):
@@ -50,8 +57,10 @@ def deadly_upstream():
     try:
         yield site
     finally:
+        asyncio.run_coroutine_threadsafe(site.close(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
 
 
 @pytest.mark.timeout(600)
