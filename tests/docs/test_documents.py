@@ -37,7 +37,7 @@ def test_every_setting_is_in_the_manual_with_its_default_and_meaning(name):
         assert told == f"`{default}`"
 
 
-@pytest.mark.parametrize("command", ["serve", "run", "demo"])
+@pytest.mark.parametrize("command", ["serve", "worker", "run", "demo"])
 def test_every_flag_is_in_the_manual(command):
     for flag in re.findall(r"--[a-z][a-z-]+", regrade(command, "--help", COLUMNS="200").stdout):
         assert flag == "--help" or f"`{flag}" in CLI, flag
