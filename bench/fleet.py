@@ -78,9 +78,7 @@ def durability(folder: Path, rows: int) -> None:
         timed(running, 1_000)  # connections, the limiter's ramp
         for count in (rows, 20_000 * rows // 6_000):
             floor, seconds = asyncio.run(bare(up.url, count)), timed(running, count)
-            print(
-                f"{count:,} rows at 100 ms: {seconds:.1f} s, {seconds / floor - 1:+.1%} over calls that keep nothing"
-            )
+            print(f"{count:,} rows at 100 ms: {seconds:.1f} s, {seconds / floor - 1:+.1%} over calls alone")
 
 
 def takeover(folder: Path) -> None:

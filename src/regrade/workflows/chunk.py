@@ -85,8 +85,11 @@ async def many_at_once(
                 over = not rows.keep_busy()
                 if rows.finished or over or time.perf_counter() - looked > _LOOK_SECONDS:
                     batch, rows.finished = rows.finished, []
+                    # While the database is away no row is begun: what cannot be kept would be asked for again.
+                    rows.may_begin.clear()
                     if not await commit(batch):
                         return "lost"
+                    rows.may_begin.set()
                     looked = time.perf_counter()
                 if over:
                     return "stopped" if rows.left else "done"
@@ -108,6 +111,8 @@ class _Rows:
         self._exhausted = False
         self._turned_away = False
         self.finished: list[FinishedItem] = []
+        self.may_begin = asyncio.Event()
+        self.may_begin.set()
 
     @property
     def left(self) -> bool:
@@ -137,6 +142,7 @@ class _Rows:
                 if line is None:
                     self._exhausted = True
                     return
+                await self.may_begin.wait()
                 if self._pulse.stopping:
                     self._turned_away = True
                     return
