@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import processes  # noqa: F401 - makes tests/ importable
@@ -139,6 +140,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=3)
     rounds = arguments.parse_args().rounds
+    if find_spec("trl") is None:
+        print("Fine-tuning is not installed, so nothing is measured: pip install 'regrade[train]'")
+        return
     with tempfile.TemporaryDirectory() as place:
         folder, base = Path(place), Path(place) / "tiny"
         create_tiny(base, texts=TICKETS, layers=4, width=192, seed=1)
