@@ -44,9 +44,10 @@ from regrade.store.figures import SqlFigures
 from regrade.supervisor import READY_LINE
 from regrade.workflows import upkeep
 from regrade.workflows.eval_run import EvalRuns, Ports
-from regrade.workflows.fine_tuning_job import FineTuningJobs, TuningPorts, end_strays
+from regrade.workflows.fine_tuning_job import FineTuningJobs, end_strays
 from regrade.workflows.orphans import OrphanSweep
 from regrade.workflows.pulse import Heart
+from regrade.workflows.tuning_ports import TuningPorts
 from regrade.workflows.upkeep import Chore
 
 logger = logging.getLogger(__name__)

@@ -4,13 +4,17 @@ import openai
 import psutil
 import pytest
 
+from regrade.training.job import JobFolder
 from tuning.bench import (
     create,
     last_step,
     messages,
     metrics,
+    prompt_rows,
+    reinforcement,
     supervised,
     tuning_server,
+    upload,
     wait,
     wait_for_step,
 )
@@ -132,4 +136,21 @@ def test_a_server_that_is_killed_finds_its_jobs_as_they_are_now(tmp_path):
         wait_for_step(client, job, last_step(client, job) + 4)
         told = [data["step"] for data in metrics(client, job)]
         assert told == list(range(1, len(told) + 1))
+        client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_a_trainer_is_told_where_rewards_come_from_after_a_restart(tmp_path):
+    bases = {"slow": {"step_s": 0.3}}
+    with tuning_server(tmp_path, bases) as server:
+        client = server.client(max_retries=0)
+        validation = upload(client, prompt_rows(4))
+        options = {"validation_file": validation, "method": reinforcement(n_epochs=50)}
+        job = create(client, prompt_rows(20), model="slow", **options)
+        wait_for_step(client, job, 1)
+        server.kill()
+    with tuning_server(tmp_path, bases) as server:
+        client = server.client(max_retries=0)
+        wait_for_step(client, job, last_step(client, job) + 3)
+        told = JobFolder(server.data_dir / "fine_tuning" / job.id).spec().grading
+        assert told.url == f"{server.url}/regrade/fine_tuning/jobs/{job.id}/grade"
         client.fine_tuning.jobs.cancel(job.id)

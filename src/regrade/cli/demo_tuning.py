@@ -161,7 +161,7 @@ async def _show(url: str, console: "Console") -> list[Stage]:
         second = await bench.evaluate("fine-tuned", tuned)
         console.print("\nA model that is half right, for reinforcement to mend", style="bold")
         half, _ = await bench.train(
-            tuned, "half", _supervised(n_epochs=1, multiplier=0.6), _chats(known[: _ROWS // 2], wrong=0.7)
+            tuned, "half", _supervised(n_epochs=1, multiplier=0.6), _chats(known[: _ROWS // 2], wrong=0.65)
         )
         third = await bench.evaluate("half right", half)
         console.print("\nReinforcement fine-tuning", style="bold")
@@ -259,7 +259,7 @@ def _reinforcement() -> JsonObject:
 def _chats(found: Sequence[Ticket], *, wrong: float) -> Iterator[JsonObject]:
     """Chats to learn from; so large a share of them has its answer the wrong way round."""
     for number, ticket in enumerate(found):
-        answer = ticket.reversed if number % 10 < wrong * 10 else ticket.answer
+        answer = ticket.reversed if number % 20 < wrong * 20 else ticket.answer
         asked = {"role": "user", "content": ticket.text}
         yield {"messages": [asked, {"role": "assistant", "content": answer}]}
 

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from regrade.core.entities import FineTunedModel
-from regrade.core.errors import UnavailableError
+from regrade.core.errors import ConfigurationError
 from regrade.core.jsontext import dumps
 from regrade.core.local_models import Weights
 from regrade.core.training_data import Base
@@ -115,7 +115,7 @@ class Launcher:
                     )
                 )
         except OSError as error:
-            raise UnavailableError(f"The trainer of {job_id} cannot be started: {error}.") from error
+            raise ConfigurationError(f"The trainer of {job_id} cannot be started: {error}.") from error
         finally:
             os.close(lock)
 

@@ -7,25 +7,20 @@ meanwhile; whoever takes the job up reads on from where its story was last commi
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from regrade.core.entities import FineTunedModel, FineTuningJob, JobEvent, JobStatus
-from regrade.core.errors import NoRoomError, RegradeError
+from regrade.core.errors import RegradeError, UnavailableError
 from regrade.core.fine_tuning import ENDED, block_of, model_name, resolved
 from regrade.core.hyperparameters import resolve
-from regrade.core.local_models import BaseModel, Weights
-from regrade.core.training_job import Done, Failed, Grading, Paused, Spec
-from regrade.ports.blobs import Blobs
-from regrade.ports.engine import Engine
-from regrade.ports.fine_tuning import FineTunedModelStore, FineTuningStore, Trainers
-from regrade.ports.models import ModelPort
-from regrade.ports.store import RunStore
-from regrade.ports.system import Clock, Ids
+from regrade.core.training_job import Done, Failed, Paused
+from regrade.ports.fine_tuning import FineTuningStore, Trainers
 from regrade.workflows.training_files import InvalidFilesError, NotWantedError, TrainingFiles
 from regrade.workflows.training_result import result_file
-from regrade.workflows.training_spec import spec_of
+from regrade.workflows.training_spec import Briefing
 from regrade.workflows.training_story import Chapter, Story, last_word
 from regrade.workflows.training_validation import Validations
+from regrade.workflows.tuning_ports import TuningPorts
 
 logger = logging.getLogger(__name__)
 
@@ -35,24 +30,10 @@ _FIRST_PAUSE_SECONDS = 0.5
 _FULL_PAUSE_SECONDS = 10.0
 _DEATHS = 3
 """Trainers in a row that may die before the next checkpoint is saved."""
+_UNHEARD_DEATHS = 2
 _WORDS_SHOWN = 1_000
 MODEL = "model"
 """The folder of the tuned model in the job's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningPorts:
-    """What the workflows of fine-tuning need of the outside."""
-
-    jobs: FineTuningStore
-    tuned: FineTunedModelStore
-    trainers: Trainers
-    runs: RunStore
-    blobs: Blobs
-    engine: Engine
-    models: ModelPort
-    ids: Ids
-    clock: Clock
 
 
 class FineTuningJobs:
@@ -69,11 +50,8 @@ class FineTuningJobs:
     ) -> None:
         """`grading_url` is where a job's samples are graded, `new_token` a token and the hash to know it by."""
         self._ports = ports
-        self._slots = slots
         self._grace_seconds = grace_seconds
-        self._grading_url = grading_url
-        self._new_token = new_token
-        self._told_address: dict[str, str] = {}
+        self._briefing = Briefing(ports, slots=slots, grading_url=grading_url, new_token=new_token)
 
     async def read_files(self, job_id: str) -> None:
         """Read the files of a new job and queue it."""
@@ -96,7 +74,7 @@ class FineTuningJobs:
         self._ports.engine.start_job(job.id, job.round, training=True)
 
     def _check_files(self, job: FineTuningJob) -> FineTuningJob:
-        weights = self._weights(job)
+        weights = self._briefing.weights(job)
         try:
             base = self._ports.trainers.describe(weights)
         except OSError as error:
@@ -112,7 +90,7 @@ class FineTuningJobs:
             method=resolved(job.method, {**asdict(numbers), "reasoning_effort": "default"}),
             progress={**progress, "eval_interval": numbers.eval_interval},
         )
-        said = self._story(job).say("Files validated, moving job to queued state")
+        said = self._briefing.story(job).say("Files validated, moving job to queued state")
         if not self._ports.jobs.save(job, events=[said], now=self._ports.clock.now()):
             raise NotWantedError("The job has ended.")
         return job
@@ -124,17 +102,10 @@ class FineTuningJobs:
     # -- the training ----------------------------------------------------------------------------------------
 
     async def _train(self, job: FineTuningJob) -> None:
-        story = await asyncio.to_thread(self._story, job)
-        ports = self._ports
-        validations = Validations(
-            runs=ports.runs,
-            blobs=ports.blobs,
-            engine=ports.engine,
-            trainers=ports.trainers,
-            ids=ports.ids,
-            clock=ports.clock,
-        )
-        job = await asyncio.to_thread(self._set_to_work, job, story)
+        story = await asyncio.to_thread(self._briefing.story, job)
+        validations = Validations(self._ports)
+        if job.status == "queued":
+            job = await asyncio.to_thread(self._set_to_work, job, story)
         while True:
             alive = self._ports.trainers.running(job.id)  # asked first: what it told before it ended is read below
             chapter = await asyncio.to_thread(self._advance, job, story, validations)
@@ -150,11 +121,9 @@ class FineTuningJobs:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _set_to_work(self, job: FineTuningJob, story: Story) -> FineTuningJob:
-        """A trainer works on the job after this: one that does already, or a new one."""
-        if job.status == "running" and self._ports.trainers.running(job.id):
-            return job
-        slot = self._free_slot(job)
-        spec, hashed = self._spec(job)
+        """A new trainer works on the job after this."""
+        slot = self._briefing.free_slot(job)
+        spec, hashed = self._briefing.spec(job)
         self._ports.trainers.prepare(spec)
         first = job.started_at is None
         job = replace(
@@ -163,7 +132,12 @@ class FineTuningJobs:
             started_at=job.started_at or self._ports.clock.now(),
             token_hash=hashed,
             trainer={"slot": slot},
-            progress={**job.progress, "heard": False, "saved_before": job.progress.get("saved")},
+            progress={
+                **job.progress,
+                "heard": False,
+                "last_word": None,
+                "saved_before": job.progress.get("saved"),
+            },
         )
         said = story.say("Fine-tuning job started") if first else story.say("Fine-tuning job goes on")
         if self._ports.jobs.save(job, events=[said], now=self._ports.clock.now()):
@@ -187,17 +161,8 @@ class FineTuningJobs:
             chapter.job = replace(job, pausing=now.pausing)
         if now.pausing:
             self._ports.trainers.ask_to_save(job.id)
-        self._renew_address(job)
+        self._briefing.renew_address(job)
         return chapter
-
-    def _renew_address(self, job: FineTuningJob) -> None:
-        """Tell the trainer where rewards come from now, in case the server was started again elsewhere."""
-        if job.eval_id is None or self._grading_url(job.id) == self._told_address.get(job.id):
-            return
-        spec = self._ports.trainers.prepared(job.id)
-        self._told_address[job.id] = url = self._grading_url(job.id)
-        if spec.grading is not None and spec.grading.url != url:
-            self._ports.trainers.prepare(replace(spec, grading=replace(spec.grading, url=url)))
 
     def _save(self, chapter: Chapter) -> bool:
         models = [self._with_adapter(chapter.job, model) for model in chapter.models.values()]
@@ -234,9 +199,8 @@ class FineTuningJobs:
                 job = replace(job, status="paused", pausing=False, estimated_finish=None, trainer=None)
                 self._ports.jobs.save(job, events=[story.say("The job was paused")], now=self._ports.clock.now())
             case Paused():
-                return self._set_to_work(
-                    job, story
-                )  # somebody else asked it to leave, as a machine does that stops
+                # Somebody else asked it to leave, as a machine does that stops.
+                return self._set_to_work(job, story)
             case _:
                 return self._revive(job, story)
         return None
@@ -246,12 +210,15 @@ class FineTuningJobs:
         progress = job.progress
         words = self._ports.trainers.last_words(job.id)
         said = f" The end of its output: {words[-_WORDS_SHOWN:]}" if words else ""
-        if not progress.get("heard"):
-            self._fail(job, story, "server_error", f"The trainer ended before it could begin.{said}")
-            return None
-        deaths = 1 if progress.get("saved") != progress.get("saved_before") else progress.get("deaths", 0) + 1
-        if deaths >= _DEATHS:
-            reason = f"The trainer was ended {deaths} times without a word, as happens where memory is not enough."
+        saved = progress.get("saved") != progress.get("saved_before")
+        deaths = 1 if saved else progress.get("deaths", 0) + 1
+        # One that never began may just not have been started before a worker was killed; two have a reason.
+        if deaths >= (_DEATHS if progress.get("heard") else _UNHEARD_DEATHS):
+            reason = (
+                f"The trainer was ended {deaths} times without a word, as happens where memory is not enough."
+                if progress.get("heard")
+                else "The trainer ended before it could begin."
+            )
             self._fail(job, story, "server_error", f"{reason}{said}")
             return None
         again = story.say("The trainer ended without a word; another one goes on from what was saved", level="warn")
@@ -302,44 +269,6 @@ class FineTuningJobs:
         if now is not None and now.status in ENDED:
             await end_trainer(self._ports.jobs, self._ports.trainers, now, grace_seconds=self._grace_seconds)
 
-    # -- what a trainer is told ------------------------------------------------------------------------------
-
-    def _story(self, job: FineTuningJob) -> Story:
-        base = self._base(job)
-        price = base.training.get("price") if base else None
-        return Story(self._ports.ids, self._ports.clock, self._ports.jobs.metrics(job), price)
-
-    def _base(self, job: FineTuningJob) -> BaseModel | None:
-        return next((base for base in self._ports.models.base_models() if base.name == job.base), None)
-
-    def _weights(self, job: FineTuningJob) -> Weights:
-        """What the job goes on from: the operator's base model, or what an earlier job made of it."""
-        tuned = self._ports.tuned.get(self._ports.models.target(job.model))
-        if tuned is not None:
-            return self._ports.trainers.weights(tuned)
-        base = self._base(job)
-        if base is None:
-            raise RegradeError(
-                f"The model '{job.model}' is no base model of this server any more.", code="invalid_base_model"
-            )
-        return base.weights
-
-    def _spec(self, job: FineTuningJob) -> tuple[Spec, str | None]:
-        """What a trainer is to do, and the hash of the token that it gets for rewards."""
-        grading, hashed = None, None
-        if job.eval_id is not None:
-            token, hashed = self._new_token()
-            grading = Grading(url=self._grading_url(job.id), token=token)
-        weights = self._weights(job)
-        size = self._ports.trainers.size(weights)
-        return spec_of(job, self._base(job), weights, size=size, grading=grading), hashed
-
-    def _free_slot(self, job: FineTuningJob) -> int:
-        """The first slot that no other job's trainer has."""
-        others = [each.trainer for each in self._ports.jobs.unfinished() if each.id != job.id]
-        taken = {trainer["slot"] for trainer in others if trainer}
-        return next((slot for slot in range(self._slots) if slot not in taken), 0)
-
     # -- trouble ---------------------------------------------------------------------------------------------
 
     async def _persistently(self, job_id: str, work: Callable[[FineTuningJob], Awaitable[None]]) -> None:
@@ -354,8 +283,8 @@ class FineTuningJobs:
                 return
             except NotWantedError:
                 return
-            except NoRoomError as error:
-                logger.error("Job %s waits for room: %s", job_id, error.message)  # noqa: TRY400 - it says all
+            except UnavailableError as error:  # a full disk, a database that does not answer
+                logger.error("Job %s has to wait: %s", job_id, error.message)  # noqa: TRY400 - it says all
                 await asyncio.sleep(_FULL_PAUSE_SECONDS)
             except RegradeError as error:
                 logger.warning("Job %s failed: %s", job_id, error.message)
@@ -372,7 +301,7 @@ class FineTuningJobs:
         job = self._ports.jobs.claim(job_id)
         if job is None:
             return
-        story = self._story(job)
+        story = self._briefing.story(job)
         problems = error.problems if isinstance(error, InvalidFilesError) else []
         events: list[JobEvent] = [story.say(problem, level="error") for problem in problems]
         if events:

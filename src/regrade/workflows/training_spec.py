@@ -1,13 +1,87 @@
 """A fine-tuning job as its trainer is told of it."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from regrade.core.entities import FineTuningJob
+from regrade.core.errors import RegradeError
 from regrade.core.fine_tuning import block_of, chat_format, model_name
 from regrade.core.local_models import BaseModel, Weights
 from regrade.core.training_job import Grading, Spec, Tuning, Wandb
 from regrade.types.json import JsonObject
+from regrade.workflows.training_story import Story
+from regrade.workflows.tuning_ports import TuningPorts
 
 _SMALL_BYTES = 1 << 30
 """Weights up to this size are trained whole, unless the operator says otherwise; larger ones get an adapter."""
+
+
+class Briefing:
+    """What is known of a job beside its row, and what its trainers are told."""
+
+    def __init__(
+        self,
+        ports: TuningPorts,
+        *,
+        slots: int,
+        grading_url: Callable[[str], str],
+        new_token: Callable[[], tuple[str, str]],
+    ) -> None:
+        self._jobs = ports.jobs
+        self._tuned = ports.tuned
+        self._trainers = ports.trainers
+        self._models = ports.models
+        self._ids = ports.ids
+        self._clock = ports.clock
+        self._slots = slots
+        self._grading_url = grading_url
+        self._new_token = new_token
+        self._told_address: dict[str, str] = {}
+
+    def story(self, job: FineTuningJob) -> Story:
+        """The story of the job, which goes on from what was told."""
+        base = self._base(job)
+        price = base.training.get("price") if base else None
+        return Story(self._ids, self._clock, self._jobs.metrics(job), price)
+
+    def weights(self, job: FineTuningJob) -> Weights:
+        """What the job goes on from: the operator's base model, or what an earlier job made of it."""
+        tuned = self._tuned.get(self._models.target(job.model))
+        if tuned is not None:
+            return self._trainers.weights(tuned)
+        base = self._base(job)
+        if base is None:
+            raise RegradeError(
+                f"The model '{job.model}' is no base model of this server any more.", code="invalid_base_model"
+            )
+        return base.weights
+
+    def spec(self, job: FineTuningJob) -> tuple[Spec, str | None]:
+        """What a trainer is to do, and the hash of the token that it gets for rewards."""
+        grading, hashed = None, None
+        if job.eval_id is not None:
+            token, hashed = self._new_token()
+            grading = Grading(url=self._grading_url(job.id), token=token)
+        weights = self.weights(job)
+        return spec_of(job, self._base(job), weights, size=self._trainers.size(weights), grading=grading), hashed
+
+    def renew_address(self, job: FineTuningJob) -> None:
+        """Tell the trainer where rewards come from now, in case the server was started again elsewhere."""
+        if job.eval_id is None or self._grading_url(job.id) == self._told_address.get(job.id):
+            return
+        spec = self._trainers.prepared(job.id)
+        self._told_address[job.id] = url = self._grading_url(job.id)
+        if spec.grading is not None and spec.grading.url != url:
+            self._trainers.prepare(replace(spec, grading=replace(spec.grading, url=url)))
+
+    def free_slot(self, job: FineTuningJob) -> int:
+        """The first slot that no other job's trainer has."""
+        others = [each.trainer for each in self._jobs.unfinished() if each.id != job.id]
+        taken = {trainer["slot"] for trainer in others if trainer}
+        return next((slot for slot in range(self._slots) if slot not in taken), 0)
+
+    def _base(self, job: FineTuningJob) -> BaseModel | None:
+        return next((base for base in self._models.base_models() if base.name == job.base), None)
 
 
 def spec_of(

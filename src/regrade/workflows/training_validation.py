@@ -6,13 +6,9 @@ from regrade.core.entities import FineTuningJob, PageRequest, Run
 from regrade.core.ids import own_blob
 from regrade.core.results import Tally
 from regrade.core.training_job import Validation
-from regrade.ports.blobs import Blobs
-from regrade.ports.engine import Engine
-from regrade.ports.fine_tuning import Trainers
-from regrade.ports.store import RunStore
-from regrade.ports.system import Clock, Ids
 from regrade.types.json import JsonObject
 from regrade.workflows.training_story import Chapter, Story
+from regrade.workflows.tuning_ports import TuningPorts
 
 _RUNS_LOOKED_AT = 100
 
@@ -20,15 +16,13 @@ _RUNS_LOOKED_AT = 100
 class Validations:
     """The validations of one job. `progress["validations"]` of the job holds those that wait: step -> run."""
 
-    def __init__(
-        self, *, runs: RunStore, blobs: Blobs, engine: Engine, trainers: Trainers, ids: Ids, clock: Clock
-    ) -> None:
-        self._runs = runs
-        self._blobs = blobs
-        self._engine = engine
-        self._trainers = trainers
-        self._ids = ids
-        self._clock = clock
+    def __init__(self, ports: TuningPorts) -> None:
+        self._runs = ports.runs
+        self._blobs = ports.blobs
+        self._engine = ports.engine
+        self._trainers = ports.trainers
+        self._ids = ports.ids
+        self._clock = ports.clock
 
     def open(self, job: FineTuningJob) -> bool:
         """Whether there are some without a result."""
