@@ -55,3 +55,15 @@ def test_a_file_that_nobody_wants_any_more_is_not_read_to_its_end():
     chunks = jsonl.cut(source, run_number=1, max_row_bytes=LIMIT, wanted=lambda: next(answers))
     assert chunks is None
     assert source.tell() < 100
+
+
+def test_a_chunk_in_halves_has_the_same_rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"n": 0}\n\n{"n": 1}\n   \n{"n": 2}\n{"n": 3}')
+    with path.open("rb") as source:
+        [chunk] = jsonl.cut(source, run_number=1, max_row_bytes=100)
+        whole = list(jsonl.read(source, chunk, max_row_bytes=100))
+        for row in (1, 2, 3):
+            parts = jsonl.halves(source, chunk, row, max_row_bytes=100)
+            assert [part.rows for part in parts] == [row, 4 - row]
+            assert [line for part in parts for line in jsonl.read(source, part, max_row_bytes=100)] == whole
