@@ -34,6 +34,7 @@ from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
 from regrade.inference.threads import ModelsFromThreads
 from regrade.ports.blobs import Blobs
+from regrade.ports.tracing import NoTraces, Tracing
 from regrade.sandbox.options import SandboxOptions
 from regrade.sandbox.sandbox import PythonSandbox
 from regrade.sandbox.threads import SandboxFromThreads
@@ -118,9 +119,11 @@ class Outside:
     workers: SqlWorkers
     metrics: Metrics
     monitoring: Monitoring
+    tracing: Tracing
 
     def close(self) -> None:
         """Give everything back."""
+        self.tracing.flush()
         self.database.close()
 
 
@@ -159,8 +162,21 @@ def open_outside(settings: Settings) -> Outside:
         trainers=Launcher(_jobs_folder(settings, training), training),
         workers=SqlWorkers(database),
         metrics=metrics,
+        tracing=_open_tracing(settings),
         monitoring=Monitoring(metrics, SqlFigures(database), ids.uuid4(), __version__),
     )
+
+
+def _open_tracing(settings: Settings) -> Tracing:
+    if settings.traces == "off":
+        return NoTraces()
+    try:
+        from regrade.tracing import OtlpTraces  # of the extra `otel`
+    except ImportError as error:
+        raise ConfigurationError(
+            "--traces otlp needs packages that are not installed. Try: pip install 'regrade[otel]'", param="traces"
+        ) from error
+    return OtlpTraces()
 
 
 def _database(settings: Settings, writes: Series | None = None) -> Database:
@@ -261,6 +277,7 @@ def open_models(
         gate=gate,
     )
     models.count_in(world.metrics)
+    models.trace_with(world.tracing)
     return models
 
 
@@ -417,6 +434,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
                     clock=world.clock,
                     edge=EdgeOptions(max_body_bytes=settings.max_body_bytes, public_url=settings.public_url),
                     metrics=world.metrics,
+                    tracing=world.tracing,
                     metrics_text=world.monitoring.text,
                     metrics_readers=settings.metrics,
                     look=Readiness(_checks(world, supervisor, settings.workers), world.clock).look,

@@ -206,6 +206,10 @@ class Settings:
             _one_of("key", "open", "off"),
         ),
     ] = "key"
+    traces: Annotated[
+        Literal["off", "otlp"],
+        Option("Traces by OpenTelemetry, as its own variables (OTEL_*) say: off, or otlp.", _one_of("off", "otlp")),
+    ] = "off"
     admin_key_file: Annotated[
         Path | None, Option("File that holds a key; it becomes the first admin key.", _path)
     ] = None

@@ -142,6 +142,7 @@ class Life:
             pulse=heart,
             clock=world.clock,
             metrics=world.metrics,
+            tracing=world.tracing,
         )
         eval_runs = EvalRuns(ports, worker=worker.id, max_row_bytes=self._settings.max_row_bytes)
         tuning = _tuning(world, queue, models, trains=self._trains)
@@ -164,6 +165,7 @@ class Life:
         take_no_more()
         await self._end_what_is_under_way(eval_runs)
         await asyncio.to_thread(world.monitoring.stop)
+        await asyncio.to_thread(world.tracing.flush)
         await asyncio.to_thread(heart.end)
         await asyncio.to_thread(upkeep.adopt_orphans, queue, world.workers)
         os._exit(0)

@@ -37,10 +37,12 @@ from regrade.api.edge import Edge, EdgeOptions
 from regrade.api.fast_lane import FastLane
 from regrade.api.metrics import Readers
 from regrade.api.openapi import ERRORS, PREFIXES, describe
+from regrade.api.tracing import TracedApp
 from regrade.core.errors import RegradeError
 from regrade.core.jsontext import dumps
 from regrade.core.metrics import Metrics
 from regrade.ports.system import Clock, Ids
+from regrade.ports.tracing import NoTraces, Tracing
 from regrade.services.readiness import Findings
 
 __all__ = ["AppOptions", "Services", "build_app"]
@@ -67,6 +69,7 @@ class AppOptions:
     """Where requests are counted."""
     metrics_text: Callable[[], str] = str
     metrics_readers: Readers = "off"
+    tracing: Tracing = field(default_factory=NoTraces)
     web_routes: Sequence[BaseRoute] = ()
     """Pages, at the root."""
 
@@ -103,7 +106,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
         redirect_slashes=False,
         default=nothing,  # also for paths with a line feed, which no pattern of a prefix matches
     )
-    return Edge(
+    edge = Edge(
         ExceptionMiddleware(root, _HANDLERS),
         options.edge,
         ids=options.ids,
@@ -111,6 +114,7 @@ def build_app(services: Services, options: AppOptions) -> ASGIApp:
         without_keys=services.keys.open,
         metrics=options.metrics,
     )
+    return TracedApp(edge, options.tracing) if options.tracing.on else edge
 
 
 def build_api(services: Services) -> FastAPI:

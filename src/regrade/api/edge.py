@@ -100,7 +100,7 @@ class Edge:
 
     def _count(self, scope: Scope, status: int, nanoseconds: int) -> None:
         """Note a request; one that ended before its answer began has the status 0."""
-        key = (scope["method"], _route(scope), status)
+        key = (scope["method"], route_of(scope), status)
         series = self._counted.get(key)
         if series is None:
             method = key[0] if key[0] in _METHODS else "other"
@@ -165,7 +165,7 @@ def _host(authority: str) -> str:
     return match[1] if match else ""
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route's pattern, for all prefixes of the API the same; `none`, so that clients cannot make up names."""
     route = scope.get("route")
     if route is None or isinstance(route, Mount):

@@ -10,6 +10,7 @@ from regrade.api.context import CurrentAttempt, CurrentProject, CurrentServices
 from regrade.api.http import Document, json_response
 from regrade.api.openapi import answers, takes
 from regrade.api.paging import DEFAULT_LIMIT, HEAD, After, Limit, Order, tail
+from regrade.api.tracing import leads_to
 from regrade.core.entities import PageRequest, RunStatus
 from regrade.services.runs import RunView
 from regrade.types.runs import CreateRun, Run, RunDeleted, RunList
@@ -39,6 +40,7 @@ def create_run(
         lambda creation: services.runs.create(project, eval_id, document, creation),
         lambda run_id: services.runs.get(project, eval_id, run_id),
     )
+    leads_to(view.run.id)
     return _answer(view, 201)
 
 

@@ -28,6 +28,7 @@ def serve(
     public_url: Annotated[str | None, setting("public_url")] = None,
     log_level: Annotated[str | None, setting("log_level")] = None,
     log_format: Annotated[str | None, setting("log_format")] = None,
+    traces: Annotated[str | None, setting("traces")] = None,
     metrics: Annotated[str | None, setting("metrics")] = None,
     admin_key_file: Annotated[Path | None, setting("admin_key_file")] = None,
     blobs: Blobs = None,

@@ -25,6 +25,7 @@ from regrade.inference.shares import Shares
 from regrade.ports.fleet import LimitLedger
 from regrade.ports.models import ModelAnswer, ModelApi, ModelCall, ResponseAction, ServedModel
 from regrade.ports.system import Clock
+from regrade.ports.tracing import NoTraces, Tracing
 from regrade.types.json import JsonObject
 
 
@@ -61,6 +62,7 @@ class Models:
         self._process = process
         self._gate = gate
         self._metrics = Metrics()
+        self._tracing: Tracing = NoTraces()
         self._version = -1
         self._by_name: dict[str, Lane] = {}
         self._before: dict[str, Lane] = {}
@@ -75,6 +77,10 @@ class Models:
         """Count and measure there; to be called before `start`."""
         self._metrics = metrics
         metrics.ask(self._gauges)
+
+    def trace_with(self, tracing: Tracing) -> None:
+        """Tell there of every call; to be called before `start`."""
+        self._tracing = tracing
 
     async def start(self) -> None:
         """Open the sessions, and begin to share limits."""
@@ -145,6 +151,12 @@ class Models:
 
     async def ask(self, call: ModelCall) -> ModelAnswer:
         """The answer, after retries. Raises ModelError, in the upstream's own words, where there is none."""
+        with self._tracing.call(call.model, call.api) as span:
+            answer = await self._ask(call)
+            span.note({"gen_ai.response.model": answer.model, "regrade.attempts": answer.attempts})
+            return answer
+
+    async def _ask(self, call: ModelCall) -> ModelAnswer:
         effort = await self._effort(call)
         started = asyncio.get_running_loop().time()
         key = self._cache.key(effort) if self._cache is not None and call.persist else None

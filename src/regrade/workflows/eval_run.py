@@ -24,6 +24,7 @@ from regrade.ports.models import ModelPort
 from regrade.ports.sandbox import Sandbox
 from regrade.ports.store import ChunkStore, EvalStore, FileStore, RunStore, StoredObjectStore
 from regrade.ports.system import Clock
+from regrade.ports.tracing import Tracing
 from regrade.ports.workers import Pulse
 from regrade.sources import jsonl, stored
 from regrade.workflows.chunk import Outcome, RowRoom, in_turns, many_at_once, one_by_one
@@ -67,6 +68,7 @@ class Ports:
     pulse: Pulse
     clock: Clock
     metrics: Metrics
+    tracing: Tracing
 
 
 class EvalRuns:
@@ -94,11 +96,17 @@ class EvalRuns:
         """Plan a queued run, ask for its chunks, and lead it to its end."""
         with working_for(run_id):
             await self._persistence.do(run_id, self._run)
+            await asyncio.to_thread(self._tell_of_the_end, run_id)
 
     async def chunk(self, run_id: str, k: int) -> None:
         """Grade what is left of a chunk; whoever does the last one ends the run."""
         with working_for(run_id, k):
             await self._persistence.do(run_id, lambda run: self._chunk(run, k, most_deaths=_DEATHS_OF_A_CHUNK - 1))
+
+    def _tell_of_the_end(self, run_id: str) -> None:
+        run = self._ports.runs.find(run_id) if self._ports.tracing.on else None
+        if run is not None and run.status not in ("queued", "in_progress"):
+            self._ports.tracing.run_ended(run)
 
     async def _run(self, run: Run) -> None:
         await self._unless_stopping()
@@ -160,7 +168,8 @@ class EvalRuns:
             return
         self._held.add(held)
         try:
-            outcome = await self._grade(run, claim)
+            with self._ports.tracing.chunk(run.id, k):
+                outcome = await self._grade(run, claim)
             if outcome == "stopped":
                 self._ports.chunks.release(claim)
         finally:
