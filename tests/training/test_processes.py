@@ -50,7 +50,7 @@ def test_several_processes_pause_by_the_file_and_go_on(tiny, tmp_path):
 
 def test_a_base_that_is_not_there_is_said(tmp_path):
     folder = make(tmp_path, tmp_path / "nothing", ROWS)
-    assert command(folder) == 1
+    assert run(folder) == 1
     failed = events(folder, Failed)[0]
     assert failed.code == "invalid_base_model"
     assert str(tmp_path / "nothing") in failed.message

@@ -138,3 +138,15 @@ def test_rows_too_long_to_learn_from_are_said(tiny, tmp_path):
     assert run(folder) == 1
     failed = events(folder, Failed)[0]
     assert (failed.code, "16 tokens" in failed.message) == ("invalid_training_file", True)
+
+
+def test_a_checkpoint_against_crashes_is_saved_in_time_and_does_not_stay(tiny, tmp_path):
+    folder = make(tmp_path, tiny, ROWS, n_epochs=1, checkpoint_seconds=0)
+    assert run(folder) == 0, log(folder)
+    assert [(each.step, each.asked_for) for each in events(folder, CheckpointSaved)] == [
+        (1, False),
+        (2, False),
+        (3, False),
+        (4, True),
+    ]
+    assert folder.complete_checkpoints() == [4]

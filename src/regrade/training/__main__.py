@@ -32,6 +32,8 @@ def main() -> int:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)  # noqa: TID251 - for libraries of this process
     folder = JobFolder(Path(sys.argv[1]))
+    if Path(folder.spec().base_path).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # noqa: TID251 - everything is here; nothing is to be asked for
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     signal.signal(signal.SIGINT, lambda *_: asked.set())

@@ -4,13 +4,14 @@ import shutil
 from pathlib import Path
 
 from regrade.core.training_job import CheckpointSaved, Metrics, Started
-from regrade.training.job import COMPLETE, JobFolder, sync_tree
+from regrade.training.job import COMPLETE, RECOVERY, JobFolder, sync_tree
 from regrade.training.model_card import model_card
 from regrade.types.json import JsonObject
 
 CARD = "README.md"
 _OF_TRAINERS = (
     COMPLETE,
+    RECOVERY,
     "optimizer*",
     "scheduler.pt",
     "scaler.pt",

@@ -30,6 +30,8 @@ from regrade.core.training_job import Event, Spec, event
 from regrade.types.json import JsonObject
 
 COMPLETE = "COMPLETE"
+RECOVERY = "RECOVERY"
+"""Lies in a checkpoint that only makes up for a crash."""
 _STEP = re.compile(r"step-(\d+)")
 _READ_AT_ONCE = 1 << 24
 

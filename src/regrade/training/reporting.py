@@ -12,13 +12,12 @@ from transformers import TrainerCallback
 from regrade.core.training_job import CheckpointRemoved, CheckpointSaved, Event, Metrics, Spec
 from regrade.ports.system import Clock
 from regrade.training.failures import TrainingError
-from regrade.training.job import JobFolder
+from regrade.training.job import RECOVERY, JobFolder
 from regrade.training.plan import Plan
 from regrade.types.json import JsonObject
 
 KEPT = 3
 _UNGRADED = 8
-_RECOVERY = "RECOVERY"  # lies in a checkpoint that only makes up for a crash
 
 _GO_ON, _SAVE, _PAUSE = 0, 1, 2
 
@@ -121,7 +120,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         written.rename(folder.checkpoint(step))
         asked_for = step % self._checkpoint_every == 0 or step in (self._plan.total_steps, self.paused_at)
         if not asked_for:
-            (folder.checkpoint(step) / _RECOVERY).touch()
+            (folder.checkpoint(step) / RECOVERY).touch()
         folder.mark_complete(step)
         path = str(folder.checkpoint(step).relative_to(folder.path))
         self._teller.tell(CheckpointSaved, step=step, path=path, metrics=self.last, asked_for=asked_for)
@@ -134,7 +133,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         """
         folder = self._teller.folder
         complete = folder.complete_checkpoints()
-        asked_for = [step for step in complete if not (folder.checkpoint(step) / _RECOVERY).exists()]
+        asked_for = [step for step in complete if not (folder.checkpoint(step) / RECOVERY).exists()]
         if self._spec.method == "reinforcement":
             rewards = folder.rewards()
             best = sorted(rewards, key=lambda step: (rewards[step], step))[-KEPT:]
