@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Literal
 
@@ -18,8 +18,8 @@ _LOOK_SECONDS = 0.5
 """How often a chunk that has nothing to commit looks whether it is still wanted."""
 
 Finish = Callable[[Line], Awaitable[FinishedItem]]
-Commit = Callable[[Sequence[FinishedItem]], Awaitable[bool]]
-"""Commits a batch, which may be empty; False where the chunk is somebody else's now, or its run has ended."""
+Commit = Callable[[list[FinishedItem]], Awaitable[bool]]
+"""Commits what is in the list, which may be nothing, and empties it; False where the chunk is somebody else's now, or its run has ended."""
 Outcome = Literal["done", "lost", "stopped"]
 """Every row has its item; the chunk is not ours any more; the worker stops and leaves the rest to another."""
 
@@ -63,7 +63,6 @@ async def one_by_one(
                     return "lost"
                 if pulse.stopping:
                     return "stopped"
-                batch = []
                 await mine.pause()
                 deadline = time.perf_counter() + BATCH_SECONDS
         return "done" if await commit(batch) else "lost"
@@ -84,10 +83,9 @@ async def many_at_once(
             while True:
                 over = not rows.keep_busy()
                 if rows.finished or over or time.perf_counter() - looked > _LOOK_SECONDS:
-                    batch, rows.finished = rows.finished, []
                     # While the database is away no row is begun: what cannot be kept would be asked for again.
                     rows.may_begin.clear()
-                    if not await commit(batch):
+                    if not await commit(rows.finished):
                         return "lost"
                     rows.may_begin.set()
                     looked = time.perf_counter()
@@ -147,8 +145,7 @@ class _Rows:
                     self._turned_away = True
                     return
                 ROW.set(RowProgress())
-                item = await self._finish(line)
-                self.finished.append(item)  # the list that it is now: a commit may have taken the former one
+                self.finished.append(await self._finish(line))
         except StoppedError:
             self._turned_away = True
         finally:

@@ -1,6 +1,6 @@
 """Committing what a chunk has graded, while nobody else can have gone on with it, and as long as a try may help."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from regrade.core.entities import ChunkClaim, FinishedItem
 from regrade.core.errors import UnavailableError
@@ -34,18 +34,24 @@ class Commits:
         self._items = [metrics.of(ITEMS, status) for status in ("pass", "fail", "error")]
         self._counted = self._counts()
 
-    async def commit(self, batch: Sequence[FinishedItem]) -> bool:
-        """Write the batch; without one, look whether the chunk is still ours. False where it is not."""
+    async def commit(self, finished: list[FinishedItem]) -> bool:
+        """Write what is finished and empty the list; without any, look whether the chunk is still ours.
+
+        False where it is not. The aggregates count every row that is finished at the moment of writing, and so does
+        the list: rows may end while a try waits for the database.
+        """
         waiting = self._models.waiting() if self._grading.asks_models else {}
-        if not batch and waiting == self._waiting:
+        if not finished and waiting == self._waiting:
             return await self._persist(lambda: self._chunks.holds(self._claim))
+
+        def write() -> bool:
+            if not self._chunks.flush(self._claim, finished, self._grading.tally, done=False, waiting=waiting):
+                return False
+            finished.clear()
+            return True
+
         self._waiting = waiting
-        kept = await self._persist(
-            lambda: self._chunks.flush(self._claim, batch, self._grading.tally, done=False, waiting=waiting)
-        )
-        if kept:
-            self._count()
-        return kept
+        return await self._persist(write)
 
     async def end(self, outcome: Outcome) -> Outcome:
         """Mark the chunk as done if it is; what became of it."""
