@@ -19,7 +19,10 @@ _LOOK_SECONDS = 0.5
 
 Finish = Callable[[Line], Awaitable[FinishedItem]]
 Commit = Callable[[list[FinishedItem]], Awaitable[bool]]
-"""Commits what is in the list, which may be nothing, and empties it; False where the chunk is somebody else's now, or its run has ended."""
+"""Commits what is in the list, which may be nothing, and empties it.
+
+False where the chunk is somebody else's now, or its run has ended.
+"""
 Outcome = Literal["done", "lost", "stopped"]
 """Every row has its item; the chunk is not ours any more; the worker stops and leaves the rest to another."""
 
