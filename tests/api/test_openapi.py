@@ -49,6 +49,9 @@ def test_every_body_that_is_read_is_described(described):
         "/evals/{eval_id}/runs/{run_id}/cancel",
         "/uploads/{upload_id}/cancel",
         "/responses/{response_id}/cancel",
+        "/fine_tuning/jobs/{job_id}/cancel",
+        "/fine_tuning/jobs/{job_id}/pause",
+        "/fine_tuning/jobs/{job_id}/resume",
     }
     posts = {path for method, path, _ in _operations(described) if method == "post"}
     assert bodies == posts - bare

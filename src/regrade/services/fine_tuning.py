@@ -117,6 +117,8 @@ class FineTuning:
             job = self.find(project, job_id)
             if job.status != "cancelled":
                 raise StateError(f"Job {job_id} has already {job.status} and cannot be cancelled any more.")
+        elif job.trainer is None:  # else its rows go with its trainer
+            self._trainers.remove_rest(job.id)
         return self.get(project, job_id)
 
     def pause(self, project: str, job_id: str) -> JsonObject:
