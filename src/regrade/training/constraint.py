@@ -23,7 +23,7 @@ class Grammar:
         from llguidance import LLMatcher
 
         self.eos_ids = list(eos_ids)
-        self._tokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.eos_ids[0])
+        self._tokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.eos_ids)
         schema = _schema(response_format)
         self._grammar = LLMatcher.grammar_from_json_schema(dumps(schema).decode())
         problem = LLMatcher.validate_grammar(self._grammar, self._tokenizer)
