@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 from regrade.core.errors import UnavailableError
+from regrade.core.metrics import Metrics
 from regrade.core.results import Tally
 from regrade.workflows import persistence
 from regrade.workflows.commits import Commits
@@ -31,7 +32,7 @@ def test_rows_that_end_while_the_database_is_away_are_written_with_the_counts_th
     claim = SimpleNamespace(chunk=SimpleNamespace(k=0, run_number=1))
     chunks = SimpleNamespace(flush=flush)
     commits = Commits(
-        claim, SimpleNamespace(asks_models=False, tally=tally), chunks, None, SimpleNamespace(hold=never)
+        claim, SimpleNamespace(asks_models=False, tally=tally), chunks, None, SimpleNamespace(hold=never), Metrics()
     )
     finish("a")
     assert asyncio.run(commits.commit(finished))

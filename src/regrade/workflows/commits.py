@@ -48,6 +48,7 @@ class Commits:
             if not self._chunks.flush(self._claim, finished, self._grading.tally, done=False, waiting=waiting):
                 return False
             finished.clear()
+            self._count()
             return True
 
         self._waiting = waiting
