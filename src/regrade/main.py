@@ -293,6 +293,7 @@ def start_local_models(settings: Settings) -> local_engine.EngineHost | None:
             idle_s=settings.local_models_idle,
             threads=settings.local_models_threads,
             log_level=settings.log_level,
+            log_format=settings.log_format,
         ),
         options.engine_environment(),
     )

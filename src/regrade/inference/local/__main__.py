@@ -15,6 +15,7 @@ import torch
 from aiohttp import web
 from transformers.utils import logging as transformers_logging
 
+from regrade import logs
 from regrade.core.jsontext import loads
 from regrade.inference.local.generation import Generation
 from regrade.inference.local.host import BACKLOG, Options
@@ -32,7 +33,7 @@ def main() -> None:
     """The whole life of an engine; it is given the listening socket as a file descriptor."""
     options = Options(**loads(_first_line()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(options.log_level, options.log_format)
     for name in ("aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     transformers_logging.set_verbosity_error()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from regrade.core.endpoints import BUILT_IN, Endpoint
 from regrade.core.jsontext import dumps
+from regrade.logs import LogFormat
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Options:
     threads: int
     """Threads that calculate; 0 leaves that to torch."""
     log_level: str
+    log_format: LogFormat = "text"
 
 
 def installed() -> bool:
