@@ -75,6 +75,7 @@ def open_world(root, database_url="sqlite"):
         uploads=Uploads(upload_store, file_store, blobs, clock, ids),
         keys=Keys(key_store, clock, ids),
         creations=Creations(SqlCreations(database), clock),
+        rewards=None,
         stored=lambda: sorted(path.name for path in (root / "blobs").rglob("*") if path.is_file()),
     )
 
