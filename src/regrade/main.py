@@ -200,10 +200,12 @@ def _jobs_folder(settings: Settings, training: TrainingOptions) -> Path:
     return beside / training.folder if training.folder else settings.data_dir / "fine_tuning"
 
 
-def server_url(settings: Settings) -> str:
-    """Where a trainer on this machine finds the server."""
+def server_url(settings: Settings, *, far: bool) -> str:
+    """Where a trainer finds the server: one that the operator's command starts may be `far`, on another machine."""
+    if far and settings.public_url:
+        return settings.public_url
     running = server_lock.find(settings.data_dir)
-    return settings.public_url or (running.url if running else settings.local_url())
+    return running.url if running else settings.local_url()
 
 
 def open_engine(settings: Settings) -> sa.Engine:

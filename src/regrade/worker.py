@@ -247,6 +247,10 @@ def _tuning(world: Outside, queue: engine.DbosQueue, models: Models, *, trains: 
     """Fine-tuning: any worker reads files, one of a server trains, so that slots are the machine's."""
     options = world.training
 
+    def grading_url(job_id: str) -> str:
+        url = server_url(world.settings, far=options.launch is not None)
+        return f"{url}/regrade/fine_tuning/jobs/{job_id}/grade"
+
     def new_token() -> tuple[str, str]:
         token = world.ids.secret()
         return token, token_hash(token)
@@ -265,7 +269,7 @@ def _tuning(world: Outside, queue: engine.DbosQueue, models: Models, *, trains: 
         ),
         slots=options.slots,
         grace_seconds=options.grace_seconds,
-        grading_url=lambda job_id: f"{server_url(world.settings)}/regrade/fine_tuning/jobs/{job_id}/grade",
+        grading_url=grading_url,
         new_token=new_token,
     )
     return engine.TuningWorkflows(

@@ -105,6 +105,9 @@ def demo_tuning(
     with server_on(found) as url:
         stages = asyncio.run(_show(url, console))
         _print_table(console, stages)
+        console.print(
+            f"Again later  regrade serve --data-dir {found.data_dir} --config {found.config}", soft_wrap=True
+        )
         if not leave:
             with suppress(KeyboardInterrupt):
                 console.print(f"\nThe server answers at {url} until you press Ctrl-C; so do the reports above.")
