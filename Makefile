@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 DEMO_FLAGS := $(if $(CI),--exit)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-tuning test long check format bench clean
+.PHONY: help demo demo-tuning extras test long check format bench clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,6 +17,9 @@ demo: .venv/core.stamp ## Grade the example rows and leave the server running (C
 
 demo-tuning: .venv/train.stamp ## Train a tiny model, supervised and by reinforcement, and show in evals what it learned
 	@$(BIN)/regrade demo-tuning --data-dir .demo-tuning-data $(DEMO_FLAGS)
+
+extras: .venv/train.stamp ## Install what fine-tuning and local models need; then `make test` tests them too
+	@$(PIP) --editable '.[wandb]'
 
 test: .venv/dev.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
@@ -50,7 +53,6 @@ clean: ## Remove what these commands made
 	@echo "Installing Regrade into .venv"
 	@$(PIP) --editable .
 	@touch $@
-
 
 .venv/train.stamp: pyproject.toml | .venv/bin/python
 	@echo "Installing Regrade with what trains and runs models into .venv; this takes some minutes"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrade import settings
-from regrade.cli.client import ENDED, Client
 from regrade.cli.failures import CommandError, ExitCode
 from regrade.cli.options import setting
 from regrade.core import jsontext
@@ -23,6 +22,8 @@ from regrade.types.json import JsonObject
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from regrade.cli.client import Client
 
 BASE = "tiny"
 _LAYERS, _WIDTH = 4, 192
@@ -154,6 +155,8 @@ def _base_model(data_dir: Path, console: "Console") -> Path:
 
 async def _show(url: str, console: "Console") -> list[Stage]:
     """Evaluate the base, fine-tune it, evaluate; then half-train it, evaluate, reinforce, evaluate."""
+    from regrade.cli.client import Client
+
     known, held_out = tickets()
     async with Client(url, settings.load_client().api_key) as client:
         bench = _Bench(client, console, held_out)
@@ -177,7 +180,7 @@ async def _show(url: str, console: "Console") -> list[Stage]:
 class _Bench:
     """The eval, and what every stage does with it."""
 
-    def __init__(self, client: Client, console: "Console", held_out: Sequence[Ticket]) -> None:
+    def __init__(self, client: "Client", console: "Console", held_out: Sequence[Ticket]) -> None:
         self._client = client
         self._console = console
         self._rows = [{"item": {"text": ticket.text, "answer": ticket.answer}} for ticket in held_out]
@@ -200,7 +203,7 @@ class _Bench:
             "source": {"type": "file_content", "content": self._rows},
         }
         run = await self._client.create_run(self._eval_id, {"name": what, "data_source": data_source})
-        while run["status"] not in ENDED:
+        while run["status"] in ("queued", "in_progress"):
             await asyncio.sleep(_EVAL_POLL_S)
             run = await self._client.get_run(run)
         if run["status"] != "completed":
