@@ -36,10 +36,20 @@ class Postgres:
 
     def crash(self) -> None:
         """Break all connections and lose what is in memory; it starts again, and recovers from its log."""
-        listening = ["-o", f'-h "" -k {self._sockets}', "-l", str(self.server.log)]
-        for action in (["-m", "immediate", "stop"], [*listening, "start"]):
-            arguments = ["-w", "-D", str(self.server.pgdata), *action]
-            pgexec("pg_ctl", arguments, self.server.bin_path, user=self.server.system_user)
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        """Break all connections and lose what is in memory."""
+        self._control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Recover from the log, and answer again."""
+        self._control("-o", f'-h "" -k {self._sockets}', "-l", str(self.server.log), "start")
+
+    def _control(self, *action: str) -> None:
+        arguments = ["-w", "-D", str(self.server.pgdata), *action]
+        pgexec("pg_ctl", arguments, self.server.bin_path, user=self.server.system_user)
 
     def do(self, *statements: str) -> None:
         with closing(psycopg.connect(self._admin, autocommit=True)) as connection:

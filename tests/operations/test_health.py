@@ -1,9 +1,11 @@
 """/health and /ready, as those who start and stop servers ask them."""
 
 import threading
+import time
 
 import httpx2
 
+from databases import postgres_server
 from regrade.services.readiness import Readiness
 from regrade.system import SystemClock
 from servers import serving
@@ -35,6 +37,25 @@ def test_a_server_whose_files_are_gone_is_alive_and_not_ready(tmp_path):
         (tmp_path / "elsewhere").rename(tmp_path / "data" / "blobs")
         while ready(server)[0] != 200:
             assert not until.wait(0.1)
+
+
+def test_a_server_whose_database_is_away_is_alive_under_any_name_and_not_ready(tmp_path):
+    """Who is restarted for an outage of another service is away twice."""
+    (tmp_path / "key").write_text("sk-the-operators-own-key")
+    probe = {"host": "10.1.2.3:8000"}  # as Kubernetes asks, by the pod's address
+    with postgres_server(durable=True) as postgres:
+        flags = ["--database-url", postgres.new(), "--workers", "0", "--admin-key-file", str(tmp_path / "key")]
+        with serving(tmp_path / "data", *flags) as server:
+            assert httpx2.get(f"{server.url}/ready", headers=probe).status_code == 200
+            postgres.stop()
+            time.sleep(2.1)  # after that nothing that was known of the keys is taken for granted
+            assert httpx2.get(f"{server.url}/health", headers=probe).status_code == 200
+            answer = httpx2.get(f"{server.url}/ready", headers=probe)
+            assert answer.status_code == 503
+            assert answer.json()["parts"]["database"] != "ok"
+            postgres.start()
+            while httpx2.get(f"{server.url}/ready", headers=probe).status_code != 200:
+                time.sleep(0.1)
 
 
 def test_what_is_wrong_stays_in_the_log(caplog):

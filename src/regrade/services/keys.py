@@ -76,9 +76,11 @@ class Keys:
     def open(self) -> bool:
         """Whether anybody may come in: no key was ever made.
 
-        Revoked keys count. Otherwise revoking the last key would let in everybody, and that key too.
+        Revoked keys count. Otherwise revoking the last key would let in everybody, and that key too. So once there
+        was one the answer stands, and is known also while the database is away.
         """
-        return self._current().open
+        known = self._known
+        return self._current().open if known is None or known.open else False
 
     def authenticate(self, candidates: Iterable[str]) -> Key | None:
         """The active key that one of these secrets belongs to."""
