@@ -297,7 +297,8 @@ def _number(value: JsonValue) -> float | None:
 
 def _parsed(text: JsonValue) -> JsonValue:
     """The object or array that a text is; None where it is none."""
-    if not isinstance(text, str):
+    # Most answers are prose, and to learn that from a parser's exception takes microseconds.
+    if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
         return None
     try:
         value = jsontext.loads(text.encode("utf-8", "replace"))

@@ -143,7 +143,8 @@ class _Rows:
                 if line is None:
                     self._exhausted = True
                     return
-                await self.may_begin.wait()
+                if not self.may_begin.is_set():
+                    await self.may_begin.wait()
                 if self._pulse.stopping:
                     self._turned_away = True
                     return

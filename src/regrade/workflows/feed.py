@@ -16,17 +16,25 @@ class LineFeed(AsyncIterator[Line]):
     def __init__(self, lines: Iterator[Line]) -> None:
         self._lines = lines
         self._read: deque[Line] = deque()
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
+        self._over = False
 
     async def __anext__(self) -> Line:
         """The next line, most often one that has been read already."""
-        if not self._read:
-            async with self._reading:
-                if not self._read:
-                    self._read.extend(await asyncio.to_thread(self._some))
-        if not self._read:
-            raise StopAsyncIteration
+        while not self._read:
+            if self._over:
+                raise StopAsyncIteration
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read_on())
+                self._reading.add_done_callback(_seen)
+            # All who find nothing wait for the same reading, which goes on when one of them is cancelled.
+            await asyncio.shield(self._reading)
         return self._read.popleft()
+
+    async def _read_on(self) -> None:
+        some = await asyncio.to_thread(self._some)
+        self._read.extend(some)
+        self._over = not some
 
     def _some(self) -> list[Line]:
         some: list[Line] = []
@@ -37,3 +45,9 @@ class LineFeed(AsyncIterator[Line]):
             if len(some) == _LINES or size > _BYTES:
                 break
         return some
+
+
+def _seen(reading: asyncio.Task[None]) -> None:
+    """Nobody may be left to hear how it ended."""
+    if not reading.cancelled():
+        reading.exception()
