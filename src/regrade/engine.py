@@ -23,6 +23,8 @@ _FILES = "fine_tuning_files"
 _TRAIN = "fine_tuning_job"
 _QUEUE_OF = {_RUN: _RUNS, _CHUNK: _CHUNKS, _FILES: _CHUNKS, _TRAIN: _TRAINING}
 _POLL_SECONDS = 0.1
+_TRAINING_POLL_SECONDS = 1.0
+"""Each look costs a millisecond of an idle worker's processor, and a job takes minutes."""
 _RUNS_AT_ONCE = 500
 """Runs that one process leads: mostly it waits for others, who grade."""
 # Pending work of another version is not taken, so this changes only when workflows cannot go on where others left.
@@ -140,9 +142,13 @@ class DbosQueue:
 
     def prepare(self, *, chunks: int, training: int) -> None:
         """Say how much each process takes from the queues; those that train nothing leave the last one alone."""
-        for name, most in ((_RUNS, _RUNS_AT_ONCE), (_CHUNKS, chunks), (_TRAINING, training)):
+        for name, most, poll in (
+            (_RUNS, _RUNS_AT_ONCE, _POLL_SECONDS),
+            (_CHUNKS, chunks, _POLL_SECONDS),
+            (_TRAINING, training, _TRAINING_POLL_SECONDS),
+        ):
             if most:
-                self._client.register_queue(name, worker_concurrency=most, polling_interval_sec=_POLL_SECONDS)
+                self._client.register_queue(name, worker_concurrency=most, polling_interval_sec=poll)
 
     def _enqueue(self, workflow: str, workflow_id: str, priority: int, *arguments: str | int) -> None:
         self._client.enqueue(

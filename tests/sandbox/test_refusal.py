@@ -21,7 +21,8 @@ def test_rows_that_reach_a_refusing_sandbox_are_told_so(tmp_path):
     async def grade():
         programs = python_refused(tmp_path).open()
         try:
-            return await programs.load("def grade(sample, item):\n    return 1").grade({}, {})
+            [graded] = await programs.load("def grade(sample, item):\n    return 1").grade([({}, {})])
+            return graded
         finally:
             await programs.close()
 

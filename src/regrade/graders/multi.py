@@ -1,10 +1,10 @@
 """Combines the scores of several graders by a formula."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from regrade.core.errors import RowError
 from regrade.core.formula import compile_formula
-from regrade.graders.outcome import errored, grade_all
+from regrade.graders.outcome import errored, grade_all, grade_rows
 from regrade.ports.grading import Grade, Grader, Row
 from regrade.types.json import JsonObject
 
@@ -23,7 +23,14 @@ class Multi:
 
     async def grade(self, row: Row) -> Grade:
         """See ports.Grader."""
-        grades = dict(zip(self._graders, await grade_all(self._graders.values(), row), strict=True))
+        return self._combined(await grade_all(self._graders.values(), row))
+
+    async def grade_many(self, rows: Sequence[Row]) -> list[Grade]:
+        """See ports.BatchGrader."""
+        return [self._combined(grades) for grades in await grade_rows(self._graders.values(), rows)]
+
+    def _combined(self, of_graders: Sequence[Grade]) -> Grade:
+        grades = dict(zip(self._graders, of_graders, strict=True))
         scores = {name: grade.score for name, grade in grades.items()}
         try:
             score = self._formula.value(scores)

@@ -1,7 +1,9 @@
 """The author's own code, called in a sandbox."""
 
+from collections.abc import Sequence
+
 from regrade.ports.grading import Grade, Row
-from regrade.ports.sandbox import PythonPrograms
+from regrade.ports.sandbox import PythonGrade, PythonPrograms
 from regrade.types.json import JsonObject
 
 _DEFAULT_THRESHOLD = 0.5
@@ -22,7 +24,15 @@ class Python:
 
     async def grade(self, row: Row) -> Grade:
         """See ports.Grader."""
-        graded = await self._program.grade(_whole(row.sample), row.item)
+        [grade] = await self.grade_many([row])
+        return grade
+
+    async def grade_many(self, rows: Sequence[Row]) -> list[Grade]:
+        """See ports.BatchGrader."""
+        graded = await self._program.grade([(_whole(row.sample), row.item) for row in rows])
+        return [self._grade(each) for each in graded]
+
+    def _grade(self, graded: PythonGrade) -> Grade:
         sample = {"stdout": graded.printed} if graded.printed else None
         if graded.error is not None:
             return Grade(score=0.0, passed=False, error=graded.error, sample=sample)

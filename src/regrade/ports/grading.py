@@ -1,7 +1,8 @@
 """What graders are and say."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from regrade.types.json import JsonObject
 
@@ -62,4 +63,13 @@ class Grader(Protocol):
 
     async def grade(self, row: Row) -> Grade:
         """Grade one row. Never raises for what the row holds: that is `Grade.error`."""
+        ...
+
+
+@runtime_checkable
+class BatchGrader(Protocol):
+    """A grader that hands rows on, for which several at once are cheaper."""
+
+    async def grade_many(self, rows: Sequence[Row]) -> list[Grade]:
+        """As Grader.grade, for each row in order."""
         ...

@@ -1,5 +1,6 @@
 """User Python, confined."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +22,8 @@ class PythonGrade:
 class PythonProgram(Protocol):
     """One grader's source, in processes of its own."""
 
-    async def grade(self, sample: JsonObject, item: JsonObject) -> PythonGrade:
-        """Call the grader. Whatever happens to its process is in the answer, never raised."""
+    async def grade(self, rows: Sequence[tuple[JsonObject, JsonObject]]) -> list[PythonGrade]:
+        """Call the grader with each (sample, item); what happens to its process is in the answers, never raised."""
         ...
 
 

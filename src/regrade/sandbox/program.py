@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from regrade.ports.sandbox import PythonGrade
 from regrade.sandbox.budget import Budget
 from regrade.sandbox.options import SandboxOptions
 from regrade.sandbox.scratch import MAX_FILES, over, remove
-from regrade.sandbox.worker import Ask, Worker, frame_rows, graded, unfinished
+from regrade.sandbox.worker import Ask, Batch, Worker, frame_rows, graded, unfinished
 from regrade.sandbox.zygote import Process, Zygote, ZygoteError
 from regrade.types.json import JsonObject
 
@@ -88,24 +88,26 @@ class Program:
         self._verdict: PythonGrade | None = None
         """What every further row gets."""
 
-    async def grade(self, sample: JsonObject, item: JsonObject) -> PythonGrade:
+    async def grade(self, rows: Sequence[tuple[JsonObject, JsonObject]]) -> list[PythonGrade]:
         """See ports.PythonProgram. Rows that ask at about the same time travel together."""
         if self._verdict is not None:
-            return self._verdict
+            return [self._verdict] * len(rows)
+        if not rows:
+            return []
         loop = asyncio.get_running_loop()
-        ask = Ask(sample, item, loop.create_future())
-        self._waiting.append(ask)
+        batch = Batch(len(rows), loop.create_future())
+        self._waiting.extend([Ask(sample, item, batch, place) for place, (sample, item) in enumerate(rows)])
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._dispatch)
-        return await ask.done
+        return await batch.done
 
     async def close(self) -> None:
         """End all processes and wait for that; rows that still wait are cancelled."""
         for worker in list(self._workers):
             worker.stop("closed")
         for ask in (*self._waiting, *self._suspects):
-            ask.done.cancel()
+            ask.batch.done.cancel()
         self._waiting.clear()
         self._suspects.clear()
         self._verdict = graded(0.0, "The grader was closed.")
@@ -216,7 +218,7 @@ class Program:
         self._place.budget.give_back()
         if reason in _WANTED_NO_MORE:
             for ask in worker.asks:
-                ask.done.cancel()
+                ask.batch.done.cancel()
         elif worker.not_confined is not None:
             self._fail_waiting(_server_error(f"A process could not be confined ({worker.not_confined})."))
         elif worker.not_loaded is not None:
@@ -278,7 +280,7 @@ class Program:
                     worker.stop("idle")
             elif unused > (options.timeout_s if worker.loaded else options.load_timeout_s):
                 worker.stop("time")
-            elif worker.loaded and all(ask.done.done() for ask in worker.asks):
+            elif worker.loaded and not any(ask.wanted for ask in worker.asks):
                 worker.stop("closed")
             elif worker.scratch is not None and self._over(worker.scratch):
                 worker.stop("scratch")

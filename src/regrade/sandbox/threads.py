@@ -1,7 +1,7 @@
 """The sandbox for threads that have event loops of their own, by way of the loop that has its processes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from regrade.ports.sandbox import PythonGrade
 from regrade.sandbox.program import Program
@@ -51,7 +51,5 @@ class _Program:
         self._program = program
         self._loop = loop
 
-    async def grade(self, sample: JsonObject, item: JsonObject) -> PythonGrade:
-        return await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(self._program.grade(sample, item), self._loop)
-        )
+    async def grade(self, rows: Sequence[tuple[JsonObject, JsonObject]]) -> list[PythonGrade]:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._program.grade(rows), self._loop))

@@ -28,12 +28,35 @@ class Ask:
 
     sample: JsonObject
     item: JsonObject
-    done: asyncio.Future[PythonGrade]
+    batch: "Batch"
+    place: int
+    """In the batch."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still waits for it."""
+        return not self.batch.done.done()
 
     def answer(self, grade: PythonGrade) -> None:
-        """Give the grade to whoever still waits for it."""
-        if not self.done.done():
-            self.done.set_result(grade)
+        """Give the grade to whoever waits for it."""
+        self.batch.put(self.place, grade)
+
+
+class Batch:
+    """Rows that were asked for together: one future for all of them."""
+
+    def __init__(self, rows: int, done: asyncio.Future[list[PythonGrade]]) -> None:
+        self.done = done
+        self._grades: list[PythonGrade | None] = [None] * rows
+        self._left = rows
+
+    def put(self, place: int, grade: PythonGrade) -> None:
+        """One row's grade, once."""
+        if self._grades[place] is None:
+            self._grades[place] = grade
+            self._left -= 1
+            if not self._left and not self.done.done():
+                self.done.set_result([each for each in self._grades if each is not None])
 
 
 class Worker:
@@ -98,7 +121,7 @@ class Worker:
         size, form = 0, inside.PLAIN
         while waiting and len(rows) < most and size < MAX_FRAME_BYTES:
             ask = waiting.popleft()
-            if ask.done.done():
+            if not ask.wanted:
                 continue
             try:
                 row = orjson.dumps((ask.sample, ask.item))

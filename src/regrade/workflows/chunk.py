@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Literal
+from typing import Literal, Protocol
 
 from regrade.core.entities import FinishedItem
 from regrade.ports.workers import Pulse, StoppedError
@@ -17,7 +17,12 @@ BATCH_SECONDS = 0.02
 _LOOK_SECONDS = 0.5
 """How often a chunk that has nothing to commit looks whether it is still wanted."""
 
+_BATCHES_AT_ONCE = 32
+_BATCH_MOST = 32
+_SHORT_BATCH_SECONDS, _LONG_BATCH_SECONDS = 0.1, 0.5
+
 Finish = Callable[[Line], Awaitable[FinishedItem]]
+FinishAll = Callable[[Sequence[Line]], Awaitable[list[FinishedItem]]]
 Commit = Callable[[list[FinishedItem]], Awaitable[bool]]
 """Commits what is in the list, which may be nothing, and empties it.
 
@@ -25,6 +30,14 @@ False where the chunk is somebody else's now, or its run has ended.
 """
 Outcome = Literal["done", "lost", "stopped"]
 """Every row has its item; the chunk is not ours any more; the worker stops and leaves the rest to another."""
+
+
+class Feed(Protocol):
+    """Where lines come from; several tasks take from it."""
+
+    async def take(self, most: int) -> list[Line]:
+        """The next lines, at least one until all have been taken."""
+        ...
 
 
 class RowRoom:
@@ -71,15 +84,26 @@ async def one_by_one(
         return "done" if await commit(batch) else "lost"
 
 
-async def many_at_once(
-    lines: AsyncIterator[Line], finish: Finish, commit: Commit, room: RowRoom, pulse: Pulse
-) -> Outcome:
+async def many_at_once(lines: Feed, finish: Finish, commit: Commit, room: RowRoom, pulse: Pulse) -> Outcome:
     """Grade as many rows at a time as there is room for.
 
     Where the chunk is lost, all calls that are under way are cancelled, which closes their connections. Where the
     worker stops, they are waited for, and rows for which nobody has been asked yet are left.
     """
-    rows = _Rows(lines, finish, room, pulse)
+    return await _many(lines, _one(finish), commit, room, pulse, most=1)
+
+
+def _one(finish: Finish) -> FinishAll:
+    async def finish_all(lines: Sequence[Line]) -> list[FinishedItem]:
+        return [await finish(line) for line in lines]
+
+    return finish_all
+
+
+async def _many(
+    lines: Feed, finish: FinishAll, commit: Commit, room: RowRoom, pulse: Pulse, *, most: int
+) -> Outcome:
+    rows = _Rows(lines, finish, room, pulse, _BatchSize(most))
     looked = time.perf_counter()
     with room:
         try:
@@ -99,10 +123,26 @@ async def many_at_once(
             await rows.cancel()
 
 
-class _Rows:
-    """Rows that are graded at the same time, each by a task that goes on with the next one."""
+class _BatchSize:
+    """How many rows go together: more where they are done soon, so that nothing waits long for anything."""
 
-    def __init__(self, lines: AsyncIterator[Line], finish: Finish, room: RowRoom, pulse: Pulse) -> None:
+    def __init__(self, most: int) -> None:
+        self.rows = 1
+        self._most = most
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """A batch took so long."""
+        if seconds > _LONG_BATCH_SECONDS:
+            self.rows = max(1, self.rows // 2)
+        elif seconds < _SHORT_BATCH_SECONDS and rows == self.rows:
+            self.rows = min(self._most, 2 * self.rows)
+
+
+class _Rows:
+    """Rows that are graded at the same time, in batches, each by a task that goes on with the next one."""
+
+    def __init__(self, lines: Feed, finish: FinishAll, room: RowRoom, pulse: Pulse, size: _BatchSize) -> None:
+        self._size = size
         self._lines = lines
         self._finish = finish
         self._room = room
@@ -139,8 +179,8 @@ class _Rows:
     async def _work(self) -> None:
         try:
             while self._running <= self._room.part:
-                line = await anext(self._lines, None)
-                if line is None:
+                some = await self._lines.take(self._size.rows)
+                if not some:
                     self._exhausted = True
                     return
                 if not self.may_begin.is_set():
@@ -149,22 +189,23 @@ class _Rows:
                     self._turned_away = True
                     return
                 ROW.set(RowProgress())
-                self.finished.append(await self._finish(line))
+                began = time.perf_counter()
+                self.finished += await self._finish(some)
+                self._size.learn(len(some), time.perf_counter() - began)
         except StoppedError:
             self._turned_away = True
         finally:
             self._running -= 1
 
 
-async def in_turns(
-    lines: AsyncIterator[Line],
-    finish: Finish,
+async def in_batches(
+    lines: Feed,
+    finish: FinishAll,
     commit: Commit,
-    room: RowRoom,
     turn: AbstractAsyncContextManager[Turn],
     pulse: Pulse,
 ) -> Outcome:
-    """As `many_at_once`, but rows are begun only while the chunk has its turn.
+    """As `many_at_once`, but in batches, which are begun only while the chunk has its turn.
 
     For rows that wait for other processes of this machine: chunks then end one after the other, and while the last
     rows of one are still away the next one begins.
@@ -172,29 +213,29 @@ async def in_turns(
     feed = _FeedInTurns(lines)
     holding = asyncio.create_task(feed.hold(turn))
     try:
-        return await many_at_once(feed, finish, commit, room, pulse)
+        room = RowRoom(_BATCHES_AT_ONCE, most_of_a_chunk=_BATCHES_AT_ONCE)
+        return await _many(feed, finish, commit, room, pulse, most=_BATCH_MOST)
     finally:
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
 
 
-class _FeedInTurns(AsyncIterator[Line]):
+class _FeedInTurns:
     """Gives lines while it has the turn."""
 
-    def __init__(self, lines: AsyncIterator[Line]) -> None:
+    def __init__(self, lines: Feed) -> None:
         self._lines = lines
         self._mine = asyncio.Event()
         self._all_read = asyncio.Event()
 
-    async def __anext__(self) -> Line:
+    async def take(self, most: int) -> list[Line]:
         if not self._mine.is_set():
             await self._mine.wait()
-        try:
-            return await anext(self._lines)
-        except StopAsyncIteration:
+        taken = await self._lines.take(most)
+        if not taken:
             self._all_read.set()
             self._mine.set()  # nobody needs a turn to learn that there is nothing left
-            raise
+        return taken
 
     async def hold(self, turn: AbstractAsyncContextManager[Turn]) -> None:
         """Have the turn until all lines are read, but for what others are due in between."""

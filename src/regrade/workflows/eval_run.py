@@ -27,7 +27,7 @@ from regrade.ports.system import Clock
 from regrade.ports.tracing import Tracing
 from regrade.ports.workers import Pulse
 from regrade.sources import jsonl, stored
-from regrade.workflows.chunk import Outcome, RowRoom, in_turns, many_at_once, one_by_one
+from regrade.workflows.chunk import Outcome, RowRoom, in_batches, many_at_once, one_by_one
 from regrade.workflows.commits import Commits
 from regrade.workflows.feed import LineFeed
 from regrade.workflows.grading import CompiledEval, RowGrading
@@ -42,8 +42,6 @@ _LOOK_SECONDS = 0.2
 _LEAD_SECONDS = (0.3, 2.0)
 """Between looks of who leads a run at whether anybody works on it: at first, and at most."""
 _COMPILED_EVALS = 64
-_ROWS_TO_PROCESSES = 256
-"""Rows of one chunk that are with the processes of python graders: some batches for each."""
 _ROWS_AT_ONCE = 512
 """Rows that wait for models in one worker; how many calls are in flight is the limiter's to say."""
 _ROWS_OF_A_CHUNK = 128
@@ -208,8 +206,7 @@ class EvalRuns:
             if grading.asks_models:
                 outcome = await many_at_once(lines, grading.finish, commits.commit, self._room, self._pulse)
             elif grading.waits:
-                room = RowRoom(_ROWS_TO_PROCESSES, most_of_a_chunk=_ROWS_TO_PROCESSES)
-                outcome = await in_turns(lines, grading.finish, commits.commit, room, turn, self._pulse)
+                outcome = await in_batches(lines, grading.finish_all, commits.commit, turn, self._pulse)
             else:
                 outcome = await one_by_one(lines, grading.finish, commits.commit, turn, self._pulse)
         return await commits.end(outcome)

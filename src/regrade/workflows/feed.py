@@ -21,15 +21,25 @@ class LineFeed(AsyncIterator[Line]):
 
     async def __anext__(self) -> Line:
         """The next line, most often one that has been read already."""
-        while not self._read:
-            if self._over:
-                raise StopAsyncIteration
+        if not self._read and not await self._refilled():
+            raise StopAsyncIteration
+        return self._read.popleft()
+
+    async def take(self, most: int) -> list[Line]:
+        """The next lines, at least one until all have been taken."""
+        if not self._read and not await self._refilled():
+            return []
+        return [self._read.popleft() for _ in range(min(most, len(self._read)))]
+
+    async def _refilled(self) -> bool:
+        """Wait for lines; whether there were any left."""
+        while not self._read and not self._over:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read_on())
                 self._reading.add_done_callback(_seen)
             # All who find nothing wait for the same reading, which goes on when one of them is cancelled.
             await asyncio.shield(self._reading)
-        return self._read.popleft()
+        return bool(self._read)
 
     async def _read_on(self) -> None:
         some = await asyncio.to_thread(self._some)

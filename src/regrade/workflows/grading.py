@@ -1,6 +1,7 @@
 """One row through an eval: from a line of the source to an output item, ready to be stored and served."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from regrade.core import samples
 from regrade.core.entities import Eval, FinishedItem, Run
@@ -11,7 +12,7 @@ from regrade.core.jsontext import dumps
 from regrade.core.log_context import ROW
 from regrade.core.results import ItemStatus, Tally
 from regrade.graders.build import build
-from regrade.graders.outcome import grade_all
+from regrade.graders.outcome import grade_all, grade_rows
 from regrade.ports.grading import Grade, Grader, Row
 from regrade.ports.models import ModelPort
 from regrade.ports.sandbox import PythonPrograms
@@ -38,6 +39,15 @@ class CompiledEval:
     def waits(self) -> bool:
         """Whether any of its graders does."""
         return any(grader.waits for grader in self.graders)
+
+
+@dataclass(slots=True)
+class _Read:
+    """A row that can be graded."""
+
+    row: Row
+    sample: JsonObject
+    """As it is answered."""
 
 
 class RowGrading:
@@ -72,29 +82,50 @@ class RowGrading:
     async def finish(self, line: jsonl.Line) -> FinishedItem:
         """The output item of one line. A row that cannot be graded becomes an errored item, never an exception."""
         ROW.set(line.row)
+        read = self._read(line)
+        if not isinstance(read, _Read):
+            return read
+        if self._sampler is not None:
+            try:
+                drawn = await self._sampler.draw(read.row.item, line.row)
+            except RowError as error:
+                return self._invalid(line.row, read.row.item, error)
+            read.row.sample, read.sample = drawn.namespace, drawn.sample
+            if drawn.model is not None:
+                self.tally.usage.add(drawn.model, drawn.usage)
+            if drawn.failed:
+                return self._without_grades(line.row, read.row.item, read.sample)
+        grades = await grade_all(self._compiled.graders, read.row)
+        return self._item(line.row, read.row.item, read.sample, grades)
+
+    async def finish_all(self, lines: Sequence[jsonl.Line]) -> list[FinishedItem]:
+        """As `finish`, for lines that bring their samples; graders get the rows together."""
+        read = [self._read(line) for line in lines]
+        rows = [each.row for each in read if isinstance(each, _Read)]
+        grades = iter(await grade_rows(self._compiled.graders, rows))
+        return [
+            self._item(line.row, each.row.item, each.sample, next(grades)) if isinstance(each, _Read) else each
+            for line, each in zip(lines, read, strict=True)
+        ]
+
+    def _read(self, line: jsonl.Line) -> "_Read | FinishedItem":
+        """The row with the sample that it brings, if any; where it cannot be read, its errored item."""
         item: JsonObject = {}
         try:
             item, recorded = jsonl.parse(line, max_row_bytes=self._max_row_bytes)
             reason = self._compiled.schema.check(item, text_bytes=len(line.text or b""))
             if reason is not None:
                 raise RowError(f"Line {line.number}: {reason}")
-            if self._sampler is None:
-                namespace, sample = _recorded_sample(line, recorded)
-            else:
-                drawn = await self._sampler.draw(item, line.row)
-                namespace, sample = drawn.namespace, drawn.sample
-                if drawn.model is not None:
-                    self.tally.usage.add(drawn.model, drawn.usage)
-                if drawn.failed:
-                    return self._without_grades(line.row, item, sample)
+            if self._sampler is not None:
+                return _Read(Row(item, {}), {})
+            namespace, sample = _recorded_sample(line, recorded)
         except RowError as error:
-            sample = {
-                **samples.answered(None),
-                "error": {"code": error.code or "invalid_row", "message": error.message},
-            }
-            return self._without_grades(line.row, item, sample)
-        grades = await grade_all(self._compiled.graders, Row(item, namespace))
-        return self._item(line.row, item, sample, grades)
+            return self._invalid(line.row, item, error)
+        return _Read(Row(item, namespace), sample)
+
+    def _invalid(self, index: int, item: JsonObject, error: RowError) -> FinishedItem:
+        told = {"code": error.code or "invalid_row", "message": error.message}
+        return self._without_grades(index, item, {**samples.answered(None), "error": told})
 
     def killer(self, row: int, deaths: int) -> FinishedItem:
         """The item of a row that no worker survives. It is not even read again: that may be what kills."""
