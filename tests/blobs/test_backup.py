@@ -109,7 +109,7 @@ def test_a_backup_of_a_stopped_store_comes_back(store, tmp_path):
     embedded(tmp_path / "second").restore(tmp_path / "backup")
     world = open_world(tmp_path / "second")
     assert world.files.get("default", store.kept["id"]) == store.kept
-    assert b"".join(world.files.content("default", store.kept["id"])[1]) == b"{}\n"
+    assert b"".join(world.files.content("default", store.kept["id"]).pieces) == b"{}\n"
     world.database.close()
 
 

@@ -107,7 +107,7 @@ def worker(database, run, seed):
 
     def work():
         while SqlRuns(database).find(run.id).status == "in_progress":
-            claim = chunks.claim(run, chance.randrange(CHUNKS))
+            claim = chunks.claim(run, chance.randrange(CHUNKS), "worker_1")
             if claim is None:
                 chunks.finish(run, now=NOW)
                 continue
