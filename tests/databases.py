@@ -24,6 +24,9 @@ class Postgres:
         self._admin = self.server.get_uri()
         self._sockets = parse_qs(urlsplit(self._admin).query)["host"][0]
         self._numbers = itertools.count()
+        # A whole session of tests keeps more connections open than a server takes by default.
+        self.do("ALTER SYSTEM SET max_connections = 500")
+        self.crash()
         if not durable:  # what tests write need not survive the machine
             self.do("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
             self.do("ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
