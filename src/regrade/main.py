@@ -1,41 +1,28 @@
-"""The composition root: settings, the outside world, services, the application. The only place where they meet."""
+"""The server, composed: settings, the outside world, services, the application. The only place where they meet."""
 
 import asyncio
 import logging
 import os
-import random
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields
 from ipaddress import ip_address
-from pathlib import Path
 from types import FrameType
-from urllib.parse import urlsplit
 
-import sqlalchemy as sa
 import uvicorn
 from starlette.types import ASGIApp
 
-from regrade import __version__, engine, server_lock
-from regrade import settings as options
+from regrade import engine, server_lock
 from regrade.api.app import AppOptions, build_app
 from regrade.api.context import Services
 from regrade.api.edge import EdgeOptions
 from regrade.api.protocol import BoundedHttp
 from regrade.core.errors import ConfigurationError
-from regrade.core.metrics import DATABASE_WRITES, Metrics, Series
-from regrade.core.training_options import TrainingOptions, read_training
-from regrade.inference.cache import ResponseCache
 from regrade.inference.client import Models as ModelClient
-from regrade.inference.local import host as local_engine
-from regrade.inference.registry import Registry
-from regrade.inference.retry import Policy
 from regrade.inference.threads import ModelsFromThreads
-from regrade.ports.blobs import Blobs
-from regrade.ports.tracing import NoTraces, Tracing
-from regrade.sandbox.options import SandboxOptions
+from regrade.outside import Outside, open_engine, open_models, open_outside, open_sandbox, start_local_models
 from regrade.sandbox.sandbox import PythonSandbox
 from regrade.sandbox.threads import SandboxFromThreads
 from regrade.services.chat_completions import ChatCompletions
@@ -48,9 +35,7 @@ from regrade.services.fine_tuned_models import FineTunedModels
 from regrade.services.fine_tuning import FineTuning
 from regrade.services.graders import Graders
 from regrade.services.keys import Keys
-from regrade.services.log_import import LogImport
 from regrade.services.models import Models
-from regrade.services.monitoring import Monitoring
 from regrade.services.output_items import OutputItems
 from regrade.services.readiness import Check, Readiness
 from regrade.services.request_files import RequestFiles
@@ -61,28 +46,8 @@ from regrade.services.runs import Runs
 from regrade.services.tuning_definitions import TuningDefinitions
 from regrade.services.uploads import Uploads
 from regrade.settings import Settings
-from regrade.store.backup import EmbeddedStore
-from regrade.store.blobs import DiskBlobs
-from regrade.store.chunks import SqlChunks
-from regrade.store.creations import SqlCreations
-from regrade.store.database import Database, postgres_engine, sqlite_engine
-from regrade.store.evals import SqlEvals
-from regrade.store.figures import SqlFigures
-from regrade.store.files import SqlFiles
-from regrade.store.fine_tuned_models import SqlFineTunedModels
-from regrade.store.fine_tuning import SqlFineTuning
-from regrade.store.keys import SqlKeys
-from regrade.store.limit_claims import SqlLimitLedger
-from regrade.store.marker import BlobMarker
-from regrade.store.output_items import SqlOutputItems
-from regrade.store.runs import SqlRuns
-from regrade.store.schema import VERSIONS, look, upgrade
-from regrade.store.stored_objects import SqlStoredObjects
-from regrade.store.uploads import SqlUploads
-from regrade.store.workers import SqlWorkers
+from regrade.store.schema import VERSIONS, look
 from regrade.supervisor import Supervisor
-from regrade.system import SystemClock, SystemIds
-from regrade.training.launcher import Launcher, TrainedHere
 from regrade.types.json import JsonObject
 from regrade.web import routes as web
 
@@ -90,236 +55,6 @@ _WORKERS_READY_SECONDS = 60.0
 _ANSWERS_SECONDS = 10
 """For answers that are under way when the server is told to stop."""
 _BACKLOG = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """The outside world of one process: everything that is handed in."""
-
-    settings: Settings
-    clock: SystemClock
-    ids: SystemIds
-    database: Database
-    blobs: Blobs
-    marker: BlobMarker
-    evals: SqlEvals
-    runs: SqlRuns
-    chunks: SqlChunks
-    output_items: SqlOutputItems
-    files: SqlFiles
-    uploads: SqlUploads
-    keys: SqlKeys
-    creations: SqlCreations
-    stored_objects: SqlStoredObjects
-    limits: SqlLimitLedger
-    fine_tuning: SqlFineTuning
-    fine_tuned_models: SqlFineTunedModels
-    training: TrainingOptions
-    trainers: Launcher
-    workers: SqlWorkers
-    metrics: Metrics
-    monitoring: Monitoring
-    tracing: Tracing
-
-    def close(self) -> None:
-        """Give everything back."""
-        self.tracing.flush()
-        self.database.close()
-
-
-def open_outside(settings: Settings) -> Outside:
-    """Open the stores of a data directory, upgrading them first where they are older than this program."""
-    # SQLite, Python and the blobs would each make files that others can read where the folder lets them.
-    os.umask(0o077)
-    server_lock.open_data_dir(settings.data_dir)
-    metrics = Metrics()
-    database = _database(settings, metrics.of(DATABASE_WRITES))
-    upgrade(database)
-    clock = SystemClock()
-    ids = SystemIds(clock)
-    blobs = open_blobs(settings)
-    training = read_training(settings.registry)
-    return Outside(
-        settings=settings,
-        clock=clock,
-        ids=ids,
-        database=database,
-        blobs=blobs,
-        marker=BlobMarker(database, blobs, blobs_place(settings)),
-        evals=SqlEvals(database),
-        runs=SqlRuns(database),
-        chunks=SqlChunks(database),
-        output_items=SqlOutputItems(database),
-        files=SqlFiles(database),
-        uploads=SqlUploads(database),
-        keys=SqlKeys(database),
-        creations=SqlCreations(database),
-        stored_objects=SqlStoredObjects(database),
-        limits=SqlLimitLedger(database),
-        fine_tuning=SqlFineTuning(database),
-        fine_tuned_models=SqlFineTunedModels(database),
-        training=training,
-        trainers=Launcher(_jobs_folder(settings, training), training),
-        workers=SqlWorkers(database),
-        metrics=metrics,
-        tracing=_open_tracing(settings),
-        monitoring=Monitoring(metrics, SqlFigures(database), ids.uuid4(), __version__),
-    )
-
-
-def _open_tracing(settings: Settings) -> Tracing:
-    if settings.traces == "off":
-        return NoTraces()
-    try:
-        from regrade.tracing import OtlpTraces  # of the extra `otel`
-    except ImportError as error:
-        raise ConfigurationError(
-            "--traces otlp needs packages that are not installed. Try: pip install 'regrade[otel]'", param="traces"
-        ) from error
-    return OtlpTraces()
-
-
-def _database(settings: Settings, writes: Series | None = None) -> Database:
-    if settings.on_postgres:
-        return Database(postgres_engine(settings.database_url), writes)
-    return Database(sqlite_engine(settings.data_dir / "regrade.sqlite3"), writes)
-
-
-def look_at_database(settings: Settings) -> str:
-    """What there is to say of the database, changing nothing. Raises ConfigurationError if it cannot be used."""
-    with closing(_database(settings)) as database:
-        version = look(database)
-        with database.read() as connection:
-            program = ".".join(map(str, connection.dialect.server_version_info or ()))
-    return f"{program}, {f'schema {version}' if version else 'empty yet; the server makes its tables'}"
-
-
-def _jobs_folder(settings: Settings, training: TrainingOptions) -> Path:
-    """Where trainers work and their models stay; shared, where several machines are to train."""
-    beside = settings.config.parent if settings.config else settings.data_dir
-    return beside / training.folder if training.folder else settings.data_dir / "fine_tuning"
-
-
-def server_url(settings: Settings, *, far: bool) -> str:
-    """Where a trainer finds the server: one that the operator's command starts may be `far`, on another machine."""
-    if far and settings.public_url:
-        return settings.public_url
-    running = server_lock.find(settings.data_dir)
-    return running.url if running else settings.local_url()
-
-
-def open_engine(settings: Settings) -> sa.Engine:
-    """Where DBOS keeps its tables: its many small commits never wait for our large ones, on SQLite not either."""
-    if settings.on_postgres:
-        return postgres_engine(settings.database_url)
-    return engine.sqlite_engine(settings.data_dir / "engine.sqlite3")
-
-
-def blobs_place(settings: Settings) -> str:
-    """Where the blobs lie, for a person."""
-    return settings.blobs or f"file://{settings.data_dir / 'blobs'}"
-
-
-def open_blobs(settings: Settings) -> Blobs:
-    """The blobs that the settings name. Raises ConfigurationError."""
-    url = urlsplit(blobs_place(settings))
-    if url.scheme == "file":
-        try:
-            return DiskBlobs(Path(url.path))
-        except OSError as error:
-            raise ConfigurationError(
-                f"The folder {url.path} of --blobs cannot be made or written ({error.strerror}).", param="blobs"
-            ) from error
-    try:
-        from regrade.store.bucket import BucketBlobs  # of the extra `bucket`
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--blobs {settings.blobs} needs a package that is not installed. Try: pip install 'regrade[bucket]'",
-            param="blobs",
-        ) from error
-    return BucketBlobs(blobs_place(settings), options.cloud_variables(url.scheme), settings.data_dir)
-
-
-def open_models(
-    world: Outside,
-    *,
-    url: str | None = None,
-    most_at_once: int | None = None,
-    gate: Callable[[], Awaitable[None]] | None = None,
-) -> ModelClient:
-    """The models that this process can ask, once its event loop has started them.
-
-    `url` is where this server answers, `most_at_once` is how many calls of a model this process has in flight,
-    `gate` is awaited before each request. What endpoints allow is shared with all who use the same store.
-    Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
-    """
-    settings = world.settings
-    own_urls = [each for each in (url, settings.public_url, settings.local_url()) if each]
-    config = settings.config or options.config_file()
-    size = settings.response_cache_bytes
-    models = ModelClient(
-        Registry(
-            config,
-            variable=options.variable,
-            own_urls=own_urls,
-            tuned=TrainedHere(world.fine_tuned_models, world.trainers),
-            built_in=local_engine.endpoint(settings.data_dir) if local_engine.installed() else None,
-        ),
-        clock=world.clock,
-        jitter=random.random,
-        policy=Policy(
-            attempts=settings.model_attempts,
-            timeout_s=settings.model_timeout,
-            patience_s=settings.model_patience,
-            most_at_once=most_at_once,
-        ),
-        cache=ResponseCache(settings.data_dir / "response_cache.sqlite3", max_bytes=size) if size else None,
-        ledger=world.limits,
-        process=world.ids.uuid4(),
-        gate=gate,
-    )
-    models.count_in(world.metrics)
-    models.trace_with(world.tracing)
-    return models
-
-
-def start_local_models(settings: Settings) -> local_engine.EngineHost | None:
-    """From now on this machine runs models itself when they are asked for, if that is installed."""
-    if not local_engine.installed():
-        return None
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    host = local_engine.EngineHost(
-        settings.data_dir,
-        local_engine.Options(
-            memory=settings.local_models_memory or machine // 2,
-            idle_s=settings.local_models_idle,
-            threads=settings.local_models_threads,
-            log_level=settings.log_level,
-            log_format=settings.log_format,
-        ),
-        options.engine_environment(),
-    )
-    host.start()
-    return host
-
-
-def sandbox_options(settings: Settings) -> SandboxOptions:
-    """What the settings say about python graders."""
-    return SandboxOptions(
-        directory=settings.data_dir / "graders",
-        level="unsafe" if settings.unsafe_python_graders else settings.python_sandbox,
-        isolation=settings.python_grader_isolation,
-        workers=settings.python_grader_workers or os.cpu_count() or 1,
-        timeout_s=settings.python_grader_timeout,
-        memory=settings.python_grader_memory,
-        scratch=settings.python_grader_scratch,
-        hidden=tuple(path for path in (settings.data_dir, settings.config) if path is not None),
-    )
-
-
-def open_sandbox(settings: Settings, metrics: Metrics | None = None) -> PythonSandbox:
-    """Where this process runs python graders; what that is like here is found out when it is first needed."""
-    return PythonSandbox(sandbox_options(settings), metrics or Metrics())
 
 
 def build_services(
@@ -372,33 +107,6 @@ def build_services(
         keys=Keys(world.keys, clock, ids),
         creations=Creations(world.creations, clock),
     )
-
-
-@contextmanager
-def open_keys(settings: Settings) -> Iterator[Keys]:
-    """The keys of a data directory, before and beside a server."""
-    with closing(open_outside(settings)) as world:
-        yield Keys(world.keys, world.clock, world.ids)
-
-
-@contextmanager
-def open_embedded(settings: Settings) -> Iterator[EmbeddedStore]:
-    """The store of a data directory as a whole, to back it up or to restore it."""
-    if settings.on_postgres:
-        raise ConfigurationError(
-            "This copies the embedded store, and --database-url names PostgreSQL. Back that up with its own tools"
-            " (pg_dump), and after it the place of --blobs.",
-            param="database_url",
-        )
-    os.umask(0o077)
-    yield EmbeddedStore(settings.data_dir, open_blobs(settings), SystemClock())
-
-
-@contextmanager
-def open_log_import(settings: Settings) -> Iterator[LogImport]:
-    """The way into the stored completions and responses of a data directory, beside a server too."""
-    with closing(open_outside(settings)) as world:
-        yield LogImport(world.stored_objects, world.clock)
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:

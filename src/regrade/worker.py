@@ -27,7 +27,7 @@ from regrade.core.entities import Worker
 from regrade.core.errors import ConfigurationError
 from regrade.core.jsontext import loads
 from regrade.inference.client import Models
-from regrade.main import (
+from regrade.outside import (
     Outside,
     open_engine,
     open_models,

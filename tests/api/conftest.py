@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from regrade import main, settings
+from regrade import outside, settings
 from servers import Server, serving
 
 EVAL = {
@@ -40,7 +40,7 @@ def new_eval():
 @pytest.fixture(scope="package")
 def keyed(tmp_path_factory) -> Keyed:
     data_dir = tmp_path_factory.mktemp("keyed") / "data"
-    with main.open_keys(settings.load({"data_dir": str(data_dir)}, environ={})) as keys:
+    with outside.open_keys(settings.load({"data_dir": str(data_dir)}, environ={})) as keys:
         _, red = keys.create("red", "", admin=False)
         _, blue = keys.create("blue", "", admin=False)
     with serving(data_dir, "--workers", "0", "--max-body-bytes", "100000") as running:

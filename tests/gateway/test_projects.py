@@ -4,7 +4,7 @@ import openai
 import pytest
 
 from gateway.conftest import gateway
-from regrade import main, settings
+from regrade import outside, settings
 
 HELLO = [{"role": "user", "content": "hello you all"}]
 PATHS = ("chat/completions", "responses", "embeddings")
@@ -14,7 +14,7 @@ PATHS = ("chat/completions", "responses", "embeddings")
 def keyed(up, tmp_path_factory):
     folder = tmp_path_factory.mktemp("keyed") / "here"
     folder.mkdir()
-    with main.open_keys(settings.load({"data_dir": str(folder / "data")}, environ={})) as keys:
+    with outside.open_keys(settings.load({"data_dir": str(folder / "data")}, environ={})) as keys:
         red, blue = (keys.create(project, "", admin=False)[1] for project in ("red", "blue"))
     with gateway(folder, up) as server, server.client(red) as red_client, server.client(blue) as blue_client:
         yield server, red_client, blue_client

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from evals import CONFIG, EXACT, file_source, upload, wait
-from regrade import logs, main, settings
+from regrade import logs, outside, settings
 from servers import serving
 
 
@@ -39,7 +39,7 @@ def test_nobody_else_can_read_what_a_server_keeps(made_before):
 def test_nobody_else_can_read_keys_that_came_before_the_server(tmp_path):
     mask = os.umask(0o022)
     try:
-        world = main.open_outside(settings.load({"data_dir": str(tmp_path)}, environ={}))
+        world = outside.open_outside(settings.load({"data_dir": str(tmp_path)}, environ={}))
         with closing(world):
             assert not stat.S_IMODE((tmp_path / "regrade.sqlite3").stat().st_mode) & 0o077
     finally:

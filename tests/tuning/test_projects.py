@@ -3,14 +3,14 @@
 import openai
 import pytest
 
-from regrade import main, settings
+from regrade import outside, settings
 from tuning.bench import create, tuning_server, wait
 
 
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keyed")
-    with main.open_keys(settings.load({"data_dir": str(folder / "data")}, environ={})) as keys:
+    with outside.open_keys(settings.load({"data_dir": str(folder / "data")}, environ={})) as keys:
         red, blue = (keys.create(project, "", admin=False)[1] for project in ("red", "blue"))
         admin = keys.create("red", "", admin=True)[1]
     with tuning_server(folder, {"base": {}}) as server:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import uvicorn
 
-from regrade import main
+from regrade import main, outside
 from regrade.api.app import AppOptions, build_app
 from regrade.api.context import Services
 from regrade.core.entities import Chunk, Eval, FinishedItem, Run
@@ -63,7 +63,7 @@ class Row:
 class Site:
     """A running server and what a test puts on it."""
 
-    def __init__(self, world: main.Outside, services: Services, url: str) -> None:
+    def __init__(self, world: outside.Outside, services: Services, url: str) -> None:
         self.world = world
         self.services = services
         self.url = url
@@ -179,8 +179,10 @@ def serving_site(data_dir: Path) -> Iterator[Site]:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     settings = Settings(data_dir=data_dir)
-    world = main.open_outside(settings)
-    services = main.build_services(world, NoEngine(), main.open_models(world), main.open_sandbox(settings), url)
+    world = outside.open_outside(settings)
+    services = main.build_services(
+        world, NoEngine(), outside.open_models(world), outside.open_sandbox(settings), url
+    )
     pages = routes.build(
         services.runs, services.evals, services.output_items, services.fine_tuning, services.keys, world.clock
     )

@@ -30,12 +30,12 @@ def backup(
 
     The backup is there under its name when it is whole, and not before.
     """
-    from regrade import main
+    from regrade import outside
 
     if check:
         typer.echo(f"The backup {target} is whole: {_told(_checked(target))}.")
         return
-    with main.open_embedded(settings.load({"data_dir": data_dir, "blobs": blobs, "config": config})) as store:
+    with outside.open_embedded(settings.load({"data_dir": data_dir, "blobs": blobs, "config": config})) as store:
         summary = store.back_up(target)
     typer.echo(f"Backed up to {target}: {_told(summary)}.")
 
@@ -47,10 +47,10 @@ def restore(
     config: Config = None,
 ) -> None:
     """Fill an empty data directory from a backup. Refused where there is a store, or a server runs."""
-    from regrade import main, server_lock
+    from regrade import outside, server_lock
 
     found = settings.load({"data_dir": data_dir, "blobs": blobs, "config": config})
-    with server_lock.hold(found.data_dir), main.open_embedded(found) as store:
+    with server_lock.hold(found.data_dir), outside.open_embedded(found) as store:
         summary = store.restore(source)
     typer.echo(f"Restored to {found.data_dir}: {_told(summary)}. Start the server: unfinished runs go on.")
 

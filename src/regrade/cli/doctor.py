@@ -127,10 +127,10 @@ def _databases(found: Settings) -> Finding:
 
 
 def _postgres(found: Settings) -> Finding:
-    from regrade import main
+    from regrade import outside
 
     try:
-        return Finding(name="Database", ok=True, detail=f"PostgreSQL {main.look_at_database(found)}")
+        return Finding(name="Database", ok=True, detail=f"PostgreSQL {outside.look_at_database(found)}")
     except RegradeError as error:
         fix = "see docs/postgresql.md for what the database and its role need"
         return Finding(name="Database", ok=False, detail=error.message, fix=fix)
@@ -152,9 +152,9 @@ def _check_database(path: Path) -> str:
 
 def _python_graders(found: Settings) -> Finding:
     name = "Python graders"
-    from regrade import main
+    from regrade import outside
 
-    with closing(main.open_sandbox(found)) as sandbox:
+    with closing(outside.open_sandbox(found)) as sandbox:
         packages = {
             "installed": "with the packages of regrade graders install",
             "light": "with a light set of packages (regrade graders install has more)",

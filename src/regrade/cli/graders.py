@@ -23,10 +23,10 @@ def install(
 
     Exit code 1 where some of them are missing; the others can be used all the same.
     """
-    from regrade import main
+    from regrade import outside
     from regrade.sandbox.installation import install as make
 
-    options = main.sandbox_options(settings.load({"data_dir": data_dir, "config": config}))
+    options = outside.sandbox_options(settings.load({"data_dir": data_dir, "config": config}))
     result = make(options, typer.echo, python=python)
     typer.echo(f"{len(result.exact)} packages in the image's versions")
     for title, names in (("In other versions", result.other), ("Missing", result.missing)):

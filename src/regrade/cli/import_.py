@@ -145,14 +145,14 @@ def import_logs(
 
     Exit codes: 0 all lines were read, 1 some could not be, 2 usage.
     """
-    from regrade import main, settings
+    from regrade import outside, settings
     from regrade.dump.logs import stored_completions
 
     if not source.exists():
         raise CommandError(f"There is no file {source}.")
     try:
         flags = {"data_dir": data_dir, "database_url": database_url, "config": config}
-        with main.open_log_import(settings.load(flags)) as importer:
+        with outside.open_log_import(settings.load(flags)) as importer:
             report = importer.add(project, stored_completions(source) if source.is_dir() else _lines(source))
     except (OSError, EOFError) as error:
         raise CommandError(f"{source} cannot be read: {error}.") from error

@@ -28,9 +28,9 @@ def create(
 
     From the first key on, every request needs one.
     """
-    from regrade import main
+    from regrade import outside
 
-    with main.open_keys(_settings(data_dir, database_url, config)) as keys:
+    with outside.open_keys(_settings(data_dir, database_url, config)) as keys:
         key, secret = keys.create(project, name, admin=admin)
     typer.echo(f"Key {key.id} of project {key.project}; keep it, it is not shown again:")
     typer.echo(secret)
@@ -45,9 +45,9 @@ def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, config
     from rich.console import Console
     from rich.table import Table
 
-    from regrade import main
+    from regrade import outside
 
-    with main.open_keys(_settings(data_dir, database_url, config)) as opened:
+    with outside.open_keys(_settings(data_dir, database_url, config)) as opened:
         keys = opened.list()
     if not keys:
         typer.echo("There are no keys: the server answers on loopback only, and takes any.")
@@ -72,9 +72,9 @@ def revoke(
     config: Config = None,
 ) -> None:
     """Revoke a key: from now on no request can use it."""
-    from regrade import main
+    from regrade import outside
 
-    with main.open_keys(_settings(data_dir, database_url, config)) as keys:
+    with outside.open_keys(_settings(data_dir, database_url, config)) as keys:
         keys.revoke(key_id)
     typer.echo(f"Key {key_id} is revoked.")
 

@@ -213,12 +213,12 @@ def _exported(name: str, data_dir: DataDir, config: Config) -> tuple[Path, str]:
     """Where the model lies, and a card for it."""
     from contextlib import closing
 
-    from regrade import main
+    from regrade import outside
     from regrade.core.jsontext import loads
     from regrade.training.export import base_card, checkpoint_card
 
     found = settings.load({"data_dir": data_dir, "config": config})
-    with closing(main.open_outside(found)) as world:
+    with closing(outside.open_outside(found)) as world:
         tuned = world.fine_tuned_models.get(name)
         if tuned is not None:
             weights = world.trainers.weights(tuned)
