@@ -58,6 +58,7 @@ _WORKERS_KEPT_SECONDS = 86_400
 _AT_ONCE = 4
 """Chunks at a time: while one computes or commits, others wait for models. Leaders of runs may add some."""
 _FILES_AT_ONCE = 4096
+_SWITCH_SECONDS = 0.0005
 _LOOK_SECONDS = 0.05
 _LAST_WORD_SECONDS = 1.0
 _DATABASE_SECONDS = 30.0
@@ -83,6 +84,8 @@ def run(settings: Settings, place: Place | None = None) -> NoReturn:
     logs.configure(settings.log_level, settings.log_format)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES_AT_ONCE), hard))
+    # Threads that look into queues would keep the loop waiting for this long whenever they compute.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # Rows are many small objects that live a moment and hold no cycles: looking for those at every 700th would cost
     # a tenth of the processor while a thousand rows are away.
     gc.freeze()

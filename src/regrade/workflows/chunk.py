@@ -13,7 +13,7 @@ from regrade.workflows.pulse import ROW, RowProgress
 from regrade.workflows.turns import Turn
 
 BATCH_ROWS = 200
-BATCH_SECONDS = 0.02
+BATCH_SECONDS = 0.05
 _LOOK_SECONDS = 0.5
 """How often a chunk that has nothing to commit looks whether it is still wanted."""
 
@@ -118,7 +118,7 @@ async def _many(
                     looked = time.perf_counter()
                 if over:
                     return "stopped" if rows.left else "done"
-                await asyncio.sleep(BATCH_SECONDS)
+                await rows.under_way(BATCH_SECONDS)
         finally:
             await rows.cancel()
 
@@ -169,6 +169,10 @@ class _Rows:
             self._running += 1
             self._tasks.add(asyncio.create_task(self._work()))
         return bool(self._tasks)
+
+    async def under_way(self, seconds: float) -> None:
+        """Let them go on for so long, or until all have ended."""
+        await asyncio.wait(self._tasks, timeout=seconds)
 
     async def cancel(self) -> None:
         """End all that is under way."""
