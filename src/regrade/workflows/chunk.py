@@ -13,7 +13,7 @@ from regrade.workflows.pulse import ROW, RowProgress
 from regrade.workflows.turns import Turn
 
 BATCH_ROWS = 200
-BATCH_SECONDS = 0.05
+BATCH_SECONDS = 0.02
 _LOOK_SECONDS = 0.5
 """How often a chunk that has nothing to commit looks whether it is still wanted."""
 
