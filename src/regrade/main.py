@@ -120,8 +120,11 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
         keys = Keys(world.keys, world.clock, world.ids)
         _make_first_key(settings, keys)
         listener = _listen(settings.host, settings.port)
-        require_keys_off_loopback(settings, keys, listener)
-        require_loopback_for_unsafe_graders(settings, listener)
+        try:
+            require_loopback_where_needed(settings, keys, listener.getsockname()[0])
+        except ConfigurationError:
+            listener.close()
+            raise
         url = settings.local_url(listener.getsockname()[1])
         models = open_models(world, url=url)
         engine_of_queue = open_engine(settings)
@@ -271,21 +274,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def require_keys_off_loopback(settings: Settings, keys: Keys, listener: socket.socket) -> None:
-    """Raises ConfigurationError. The address counts, not its name: `127.example.com` may lead anywhere."""
-    if keys.open() and not ip_address(listener.getsockname()[0]).is_loopback:
-        listener.close()
+def require_loopback_where_needed(settings: Settings, keys: Keys, address: str) -> None:
+    """Raises ConfigurationError where strangers could reach what only this machine may.
+
+    The address counts, not its name: `127.example.com` may lead anywhere.
+    """
+    if ip_address(address).is_loopback:
+        return
+    if keys.open():
         raise ConfigurationError(
             f"Without keys this server answers on loopback only, and --host is {settings.host}. Make a key first: "
             "regrade keys create --project default --admin",
             param="host",
         )
-
-
-def require_loopback_for_unsafe_graders(settings: Settings, listener: socket.socket) -> None:
-    """Raises ConfigurationError: unconfined, a grader can do what the server can."""
-    if settings.unsafe_python_graders and not ip_address(listener.getsockname()[0]).is_loopback:
-        listener.close()
+    if settings.unsafe_python_graders:
         raise ConfigurationError(
             f"--unsafe-python-graders runs the code of whoever reaches this server, and --host is {settings.host}. "
             "Listen on 127.0.0.1, or leave it out: then Python graders are confined, or refused.",

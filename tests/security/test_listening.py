@@ -1,6 +1,5 @@
 """Where a server without keys may listen."""
 
-import socket
 from dataclasses import replace
 
 import pytest
@@ -20,18 +19,23 @@ def keys(tmp_path):
 
 
 def test_a_name_that_looks_like_loopback_does_not_make_an_address_one(keys):
-    with socket.create_server(("0.0.0.0", 0)) as listener, pytest.raises(ConfigurationError, match=r"example\.com"):
-        main.require_keys_off_loopback(NAMED, keys, listener)
+    with pytest.raises(ConfigurationError, match=r"example\.com"):
+        main.require_loopback_where_needed(NAMED, keys, "0.0.0.0")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
 def test_loopback_addresses_need_no_key(keys, address):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, 0), family=family) as listener:
-        main.require_keys_off_loopback(replace(NAMED, host=address), keys, listener)
+    main.require_loopback_where_needed(replace(NAMED, host=address), keys, address)
 
 
 def test_with_a_key_any_address_will_do(keys):
     keys.create("default", "", admin=True)
-    with socket.create_server(("0.0.0.0", 0)) as listener:
-        main.require_keys_off_loopback(NAMED, keys, listener)
+    main.require_loopback_where_needed(NAMED, keys, "0.0.0.0")
+
+
+def test_even_with_a_key_unconfined_graders_stay_on_loopback(keys):
+    keys.create("default", "", admin=True)
+    unsafe = replace(NAMED, unsafe_python_graders=True)
+    main.require_loopback_where_needed(unsafe, keys, "127.0.0.1")
+    with pytest.raises(ConfigurationError, match="--unsafe-python-graders"):
+        main.require_loopback_where_needed(unsafe, keys, "0.0.0.0")

@@ -126,43 +126,24 @@ def watch(
     _connect(lambda client: _watch(client, job_id, json=json), server, api_key, data_dir, database_url, config)
 
 
-@app.command("pause")
-def pause(
-    job_id: JobId,
-    server: Server = None,
-    api_key: ApiKey = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
-) -> None:
-    """Let a running job save its next step and stop."""
-    _connect(lambda client: _change(client, job_id, "pause"), server, api_key, data_dir, database_url, config)
+def _changes(action: str, help_: str) -> None:
+    """A command that asks for one change of a job."""
+
+    @app.command(action, help=help_)
+    def change(
+        job_id: JobId,
+        server: Server = None,
+        api_key: ApiKey = None,
+        data_dir: DataDir = None,
+        database_url: DatabaseUrl = None,
+        config: Config = None,
+    ) -> None:
+        _connect(lambda client: _change(client, job_id, action), server, api_key, data_dir, database_url, config)
 
 
-@app.command("resume")
-def resume(
-    job_id: JobId,
-    server: Server = None,
-    api_key: ApiKey = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
-) -> None:
-    """Let a paused job go on."""
-    _connect(lambda client: _change(client, job_id, "resume"), server, api_key, data_dir, database_url, config)
-
-
-@app.command("cancel")
-def cancel(
-    job_id: JobId,
-    server: Server = None,
-    api_key: ApiKey = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
-) -> None:
-    """End a job; its checkpoints stay."""
-    _connect(lambda client: _change(client, job_id, "cancel"), server, api_key, data_dir, database_url, config)
+_changes("pause", "Let a running job save its next step and stop.")
+_changes("resume", "Let a paused job go on.")
+_changes("cancel", "End a job; its checkpoints stay.")
 
 
 def _connect(

@@ -278,9 +278,9 @@ class Models:
 async def _next_request() -> None:
     """Let the call that got the turn be written before this answer is worked on.
 
-    Answers come in bursts. If all of a burst were graded before the first new request, the endpoint would stand idle
-    meanwhile, and the next burst would be as dense. The other call wakes in the first round of the loop and writes in
-    the second.
+    Answers come in bursts. If all of a burst were graded before the first new request, the endpoint would stand
+    idle meanwhile, and the next burst would be as dense. The other call wakes in the first round of the loop and
+    writes in the second.
     """
     await asyncio.sleep(0)
     await asyncio.sleep(0)
