@@ -291,9 +291,12 @@ def _print_table(console: "Console", stages: Sequence[Stage]) -> None:
     from rich.table import Table
 
     table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title="Tickets whose pairs of keyword and product were never seen"
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title="Tickets whose pairs of keyword and product were never seen",
+        caption="Reward: mean of the first and of the last fifth of the steps",
     )
-    for title in ("", "Model", "Right", "Reward, first and last steps"):
+    for title in ("", "Model", "Right", "Reward"):
         table.add_column(title, overflow="fold")
     for stage in stages:
         rewards = f"{stage.rewards[0]:.2f} → {stage.rewards[1]:.2f}" if stage.rewards else ""
