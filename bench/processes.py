@@ -19,7 +19,7 @@ __all__ = [
 def workers(server: Server) -> list[psutil.Process]:
     """The server's grading processes."""
     children = psutil.Process(server.process.pid).children()
-    return [child for child in children if "regrade.worker" in child.cmdline()]
+    return [child for child in children if "regrade.supervised" in child.cmdline()]
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:

@@ -1,6 +1,7 @@
 """The server, composed: settings, the outside world, services, the application. The only place where they meet."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -204,6 +205,7 @@ def _serve_app(
     supervisor: Supervisor,
     models: ModelClient,
 ) -> int:
+    gc.freeze()  # all that was built stays
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -83,7 +83,7 @@ class Supervisor:
 
     def _run(self, number: int, slot: "_Slot") -> int:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "regrade.worker", self._server, str(number)],
+            [sys.executable, "-m", "regrade.supervised", self._server, str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,  # a Ctrl-C in the terminal is for us to answer

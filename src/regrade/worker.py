@@ -1,8 +1,4 @@
-"""A grading process: `regrade worker`, or `python -m regrade.worker SERVER SLOT` as the supervisor starts it.
-
-The latter reads its settings as one line of JSON from standard input, and ends at once when that input is closed.
-Ending at once is always safe: what is not committed is done again by whoever takes the work up.
-"""
+"""A grading process, composed: `regrade worker`, or one that a server started (see supervised.py)."""
 
 import asyncio
 import gc
@@ -25,7 +21,6 @@ from sqlalchemy.exc import OperationalError
 from regrade import engine, logs
 from regrade.core.entities import Worker
 from regrade.core.errors import ConfigurationError
-from regrade.core.jsontext import loads
 from regrade.inference.client import Models
 from regrade.outside import (
     Outside,
@@ -39,7 +34,7 @@ from regrade.outside import (
 from regrade.services.files import Files
 from regrade.services.rewards import token_hash
 from regrade.services.uploads import Uploads
-from regrade.settings import Settings, load
+from regrade.settings import Settings
 from regrade.store.blob_owners import SqlBlobOwners
 from regrade.store.figures import SqlFigures
 from regrade.supervisor import READY_LINE
@@ -73,12 +68,6 @@ class Place:
     slot: int
 
 
-def main() -> None:
-    """The whole life of a worker that a server started."""
-    place = Place(server=sys.argv[1], slot=int(sys.argv[2]))
-    run(load(loads(_first_line())), place)
-
-
 def run(settings: Settings, place: Place | None = None) -> NoReturn:
     """Take work until told to stop; the process ends here."""
     logs.configure(settings.log_level, settings.log_format)
@@ -86,20 +75,9 @@ def run(settings: Settings, place: Place | None = None) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES_AT_ONCE), hard))
     # Threads that look into queues would keep the loop waiting for this long whenever they compute.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # Rows are many small objects that live a moment and hold no cycles: looking for those at every 700th would cost
-    # a tenth of the processor while a thousand rows are away.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
     uvloop.run(Life(settings, place).work())
     raise AssertionError  # a worker ends in its work
-
-
-def _first_line() -> bytes:
-    """One line from standard input, read below sys.stdin, whose lock a waiting thread would hold for ever."""
-    text = b""
-    while not text.endswith(b"\n"):
-        text += os.read(0, 1) or b"\n"
-    return text
 
 
 class Life:
@@ -319,7 +297,3 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> Sequence[Chore]:
             do=lambda: world.stored_objects.sweep(now=world.clock.now(), limit=_EXPIRED_AT_ONCE),
         ),
     )
-
-
-if __name__ == "__main__":
-    main()

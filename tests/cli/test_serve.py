@@ -49,7 +49,7 @@ def test_a_server_says_when_it_is_ready_and_ends_well_when_told_to(tmp_path, tel
 def workers_of(process):
     """The grading processes; between fork and exec a child is not yet what it will be."""
     alive = [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if "regrade.worker" in child.cmdline()]
+    return [child for child in alive if "regrade.supervised" in child.cmdline()]
 
 
 def test_who_tells_a_starting_server_to_stop_does_not_wait_for_its_workers(tmp_path):

@@ -102,7 +102,9 @@ def test_runs_items_and_the_database_are_told_and_nothing_is_forgotten_with_a_wo
         assert found["regrade_database_write_seconds_count",] > 5
         assert found["regrade_workers",] == 1
         [worker] = [
-            child for child in psutil.Process(watched.process.pid).children() if "regrade.worker" in child.cmdline()
+            child
+            for child in psutil.Process(watched.process.pid).children()
+            if "regrade.supervised" in child.cmdline()
         ]
         worker.kill()
         graded(client, 10)

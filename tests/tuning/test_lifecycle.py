@@ -39,7 +39,7 @@ def trainers(server):
 
 def worker(server):
     children = psutil.Process(server.process.pid).children(recursive=True)
-    return next(each for each in children if "regrade.worker" in " ".join(each.cmdline()))
+    return next(each for each in children if "regrade.supervised" in " ".join(each.cmdline()))
 
 
 def test_a_paused_job_has_a_checkpoint_and_goes_on_from_it(client):

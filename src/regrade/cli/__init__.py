@@ -20,6 +20,7 @@ from regrade.cli.serve import serve
 from regrade.cli.tune import app as tune
 from regrade.cli.worker import worker
 from regrade.core.errors import RegradeError
+from regrade.garbage import collect_rarely
 
 app = typer.Typer(
     name="regrade",
@@ -61,6 +62,7 @@ def _global_options(
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    collect_rarely()
     try:
         app(prog_name="regrade")
     except RegradeError as error:
