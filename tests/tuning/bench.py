@@ -4,9 +4,10 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from openai import OpenAI
 
 from servers import Server, serving
@@ -33,7 +34,8 @@ def base_model(folder: Path, **script) -> Path:
 
 def configure(folder: Path, bases: dict[str, dict], *, launch: str | None = None, training: str = "") -> Path:
     """A regrade.toml with these base models, each with its script."""
-    lines = [f"[training]\nlaunch = '{launch or f'{sys.executable} {TRAINER} {{job}}'}'\n{training}\n"]
+    command = launch or f"{sys.executable} {TRAINER} {{job}}"
+    lines = [f"[training]\nlaunch = {json.dumps(command)}\n{training}\n"]
     for name, script in bases.items():
         path = base_model(folder / "models" / name, **script)
         lines.append(f'[[base_models]]\nname = "{name}"\npath = "{path}"\n')
@@ -47,6 +49,16 @@ def tuning_server(folder: Path, bases: dict[str, dict], **options) -> Iterator[S
     config = configure(folder, bases, **options)
     with serving(folder / "data", "--config", str(config)) as server:
         yield server
+
+
+def processes_of(job) -> list[psutil.Process]:
+    """Everything that trains a job, the launcher among them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(job.id in word for word in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def chat_rows(count: int) -> list[dict]:

@@ -1,8 +1,8 @@
 """A child that speaks the job directory's contract and learns nothing: for how jobs live, not for what they learn.
 
 `python trainer.py JOBDIR`, as `[training] launch` starts it. What it does is told by the base model's folder: a
-file `script.json` with `step_s` (how long a step takes), `fails` (a message to fail with), `dies_at` (a step), or
-`silent` (it cannot begin).
+file `script.json` with `step_s` (how long a step takes), `fails` (a message to fail with), `dies_at` (a step),
+`silent` (it cannot begin), or `shows` (a variable of its environment, which it tells).
 """
 
 import json
@@ -17,6 +17,7 @@ from regrade.core.training_job import (
     CheckpointSaved,
     Done,
     Failed,
+    Message,
     Metrics,
     Paused,
     Started,
@@ -51,8 +52,11 @@ def main(folder: JobFolder) -> int:
         tokens=rows * 7,
         rows_cut=0,
     )
+    if "shows" in script:
+        tell(Message, level="info", message=f"{script['shows']}={os.environ.get(script['shows'])}")
     if "fails" in script:
         tell(Failed, code="out_of_memory", message=script["fails"])
+        tell(Failed, code="server_error", message="Connection closed by peer.")  # as another process sees that
         return 1
     for step in range(first + 1, total + 1):
         time.sleep(script.get("step_s", 0.01))

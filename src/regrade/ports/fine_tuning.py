@@ -128,7 +128,7 @@ class FineTunedModelStore(Protocol):
         ...
 
     def unswept(self, *, limit: int) -> list[FineTunedModel]:
-        """Deleted models whose folders are still there."""
+        """Deleted models whose folders are still there, without those that an adapter goes on top of."""
         ...
 
     def swept(self, name: str, *, now: int) -> None:
@@ -154,6 +154,11 @@ class Trainers(Protocol):
     @property
     def missing(self) -> str | None:
         """Why nothing can be trained here, as a sentence; None where it can."""
+        ...
+
+    @property
+    def command(self) -> str | None:
+        """The operator's own command that starts trainers; None where it is ours."""
         ...
 
     def describe(self, weights: Weights) -> Base:

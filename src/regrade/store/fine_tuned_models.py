@@ -70,8 +70,11 @@ class SqlFineTunedModels:
             return connection.execute(gone.values(deleted_at=now)).rowcount > 0
 
     def unswept(self, *, limit: int) -> list[FineTunedModel]:
-        """Deleted models whose folders are still there."""
-        query = sa.select(*_FACTS).where(_MODELS.deleted_at.is_not(None), _MODELS.swept_at.is_(None)).limit(limit)
+        """Deleted models whose folders are still there and needed by no adapter."""
+        adapters = fine_tuned_models.alias()
+        on_top = sa.and_(adapters.c.deleted_at.is_(None), adapters.c.adapter_of.like("%/" + _MODELS.folder))
+        gone = sa.and_(_MODELS.deleted_at.is_not(None), _MODELS.swept_at.is_(None))
+        query = sa.select(*_FACTS).where(gone, ~sa.exists().where(on_top)).limit(limit)
         with self._database.read() as connection:
             return [FineTunedModel(**row) for row in connection.execute(query).mappings()]
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from regrade.training.job import JobFolder
 
 _ARGUMENTS = 2
 _EXIT_FAILED = 1
+_LOOK_SECONDS = 0.2
 
 # Before torch is imported. Threads that spin while they wait take the processor from other processes of the
 # machine, the server's among them: on a busy one a step took ten times as long.
@@ -32,12 +34,22 @@ def main() -> int:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)  # noqa: TID251 - for libraries of this process
     folder = JobFolder(Path(sys.argv[1]))
+    folder.enter()
+    if "RANK" in os.environ:  # noqa: TID251 - as torchrun, accelerate and srun's users say it
+        threading.Thread(target=_end_with_launcher, args=(os.getppid(),), daemon=True).start()
     if Path(folder.spec().base_path).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # noqa: TID251 - everything is here; nothing is to be asked for
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     signal.signal(signal.SIGINT, lambda *_: asked.set())
     return _train(folder, lambda: asked.is_set() or folder.pause_is_asked())
+
+
+def _end_with_launcher(launcher: int) -> None:
+    """A launcher that is killed takes none of its processes along, and they would train on."""
+    while os.getppid() == launcher:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(_EXIT_FAILED)
 
 
 def _train(folder: JobFolder, asked_to_pause: Callable[[], bool]) -> int:

@@ -4,6 +4,7 @@
     train.jsonl          rows in the normal form of core/training_data
     valid.jsonl          the same, where there is a validation file
     events.jsonl         what the trainer tells, append-only, one core/training_job.Event a line
+    processes.lock       locked by every process that trains, for as long as it lives
     PAUSE                a file by which the server asks as SIGTERM does, where signals do not reach
     rewards.json         what the server tells: validation rewards by step, which say the best checkpoints
     validation/step-N.jsonl   samples of a validation of a reinforcement job, for the server to grade
@@ -17,11 +18,13 @@ complete checkpoint. SIGTERM asks it to save at the end of the step and to leave
 the exit code is 75 where one process trains (launchers of several have codes of their own).
 """
 
+import fcntl
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +57,7 @@ class JobFolder:
         self.log_file = path / "log"
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"
+        self._processes = path / "processes.lock"
 
     # -- the job ---------------------------------------------------------------------------------------------
 
@@ -101,6 +105,26 @@ class JobFolder:
         (self.path / name).parent.mkdir(exist_ok=True)
         _replace(self.path / name, b"".join(dumps(row) + b"\n" for row in rows))
         return name
+
+    # -- who trains ------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Let everybody know that this process trains the job, until it ends, however it ends."""
+        # Never closed. Launchers of several processes let none of them inherit a lock of theirs.
+        fcntl.flock(os.open(self._processes, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_SH)
+
+    @property
+    def entered(self) -> bool:
+        """Whether a process that trains the job lives, on this machine or on another one that shares the folder."""
+        with suppress(FileNotFoundError):
+            lock = os.open(self._processes, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(lock)
+        return False
 
     # -- what the server tells -------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """The server's half of training: job folders, and the processes that train in them. No torch.
 
-A trainer inherits a lock on its job's folder and holds it for as long as any process of it lives. So whether one
-runs is known for certain, by whoever asks and however the one that started it ended.
+What is started here inherits a lock on its job's folder, and every process that trains takes another one. So
+whether a trainer runs is known for certain, by whoever asks and however the one that started it ended.
 """
 
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -38,8 +39,8 @@ _LAST_BYTES = 4_000
 _OF_TRAINERS = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "training_args.bin")
 _LOCK_ATTEMPTS = 40
 _LOCK_PAUSE_S = 0.05
-# The shell writes its number and its machine's name, then becomes the trainer.
-_NOTE_AND_BECOME = 'echo "$$ $(uname -n)" > "$0" && exec "$@"'
+# The shell writes its number and its machine's name, then becomes the trainer. What was installed with us is found.
+_NOTE_AND_BECOME = 'echo "$$ $(uname -n)" > "$0" && export PATH="$PATH:$1" && shift && exec "$@"'
 
 
 class Launcher:
@@ -55,6 +56,11 @@ class Launcher:
     def missing(self) -> str | None:
         """Why nothing can be trained here; the operator's own command may bring its own interpreter."""
         return None if self._options.launch or find_spec("trl") else MISSING_EXTRA
+
+    @property
+    def command(self) -> str | None:
+        """The operator's own command that starts trainers, where there is one."""
+        return shlex.join(self._options.launch).replace("'{job}'", "{job}") if self._options.launch else None
 
     def describe(self, weights: Weights) -> Base:
         """What a base model can learn from. Raises OSError where there is none."""
@@ -98,7 +104,7 @@ class Launcher:
         job = self._job(job_id)
         lock = os.open(job.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not _lock_patiently(lock):
+            if not _lock_patiently(lock) or job.entered:
                 return
             (job.path / _PID).unlink(missing_ok=True)
             job.withdraw_pause()
@@ -122,12 +128,13 @@ class Launcher:
     def running(self, job_id: str) -> bool:
         """Whether a trainer lives."""
         self._children = [child for child in self._children if child.poll() is None]  # so that none stays a zombie
+        job = self._job(job_id)
         try:
-            lock = os.open(self._job(job_id).path / _LOCK, os.O_RDWR)
+            lock = os.open(job.path / _LOCK, os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
-            return not _lock(lock, fcntl.LOCK_SH)
+            return not _lock(lock, fcntl.LOCK_SH) or job.entered
         finally:
             os.close(lock)
 
@@ -201,7 +208,8 @@ class Launcher:
         if self._options.gpus:
             variables.append(f"CUDA_VISIBLE_DEVICES={self._options.gpus[slot % len(self._options.gpus)]}")
         launch = self._options.launch or (sys.executable, "-m", "regrade.training", "{job}")
-        return ["env", *variables, *(word.replace("{job}", str(job.path)) for word in launch)]
+        found_here = str(Path(sys.executable).parent)
+        return [found_here, "env", *variables, *(word.replace("{job}", str(job.path)) for word in launch)]
 
 
 class TrainedHere:

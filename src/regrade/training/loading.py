@@ -32,7 +32,10 @@ class LoadedBase:
 
 
 def load(spec: Spec) -> LoadedBase:
-    """The base with its adapter merged. Raises TrainingError where it cannot be loaded."""
+    """The base with its adapter: trained further, or merged where the whole model is trained.
+
+    Raises TrainingError where it cannot be loaded.
+    """
     try:
         config = AutoConfig.from_pretrained(spec.base_path)
         vision = getattr(config, "vision_config", None) is not None
@@ -47,7 +50,8 @@ def load(spec: Spec) -> LoadedBase:
     if spec.base_adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, spec.base_adapter).merge_and_unload()
+        model = PeftModel.from_pretrained(model, spec.base_adapter, is_trainable=spec.tuning == "lora")
+        model = model.merge_and_unload() if spec.tuning == "full" else model
     if processor is not None and processor.chat_template:
         tokenizer.chat_template = processor.chat_template
     if tokenizer.pad_token is None:
@@ -65,8 +69,8 @@ def load(spec: Spec) -> LoadedBase:
 
 
 def lora(spec: Spec) -> Any | None:
-    """The adapter to train, or None where the whole model is trained."""
-    if spec.tuning == "full":
+    """The adapter to make, or None where the whole model is trained, or an adapter that is there already."""
+    if spec.tuning == "full" or spec.base_adapter is not None:
         return None
     from peft import LoraConfig
 
@@ -80,20 +84,18 @@ def lora(spec: Spec) -> Any | None:
 
 
 def save(trainer: Any, base: LoadedBase, spec: Spec, folder: Path) -> None:
-    """Write the tuned model: whole, or as an adapter where the base is as its name says.
+    """Write the tuned model: whole, or the adapter alone.
 
     Every process of the job calls this; one writes.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if spec.tuning == "lora" and spec.base_adapter is not None:
-        model = model.merge_and_unload()
-        if trainer.accelerator.is_main_process:
-            model.to(base.dtype).save_pretrained(folder)
-    elif trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         trainer.save_model(str(folder))
-    elif trainer.accelerator.is_main_process:
+    elif trainer.accelerator.is_main_process and spec.tuning == "full":
         # Training is in 32 bits where memory allows; what is served is as the base was.
-        (model.to(base.dtype) if spec.tuning == "full" else model).save_pretrained(folder)
+        model.to(base.dtype).save_pretrained(folder)
+    elif trainer.accelerator.is_main_process:
+        model.save_pretrained(folder, selected_adapters=["default"])  # DPO has a copy of it, to measure from
     if trainer.accelerator.is_main_process:
         (base.processor or base.tokenizer).save_pretrained(folder)
 

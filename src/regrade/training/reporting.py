@@ -117,6 +117,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         written = folder.checkpoints / f"checkpoint-{step}"
         folder.remove_checkpoint(step)
         (written / "README.md").unlink(missing_ok=True)  # a template of PEFT's that nobody filled in
+        shutil.rmtree(written / "ref", ignore_errors=True)  # the adapter that DPO measures from: the base's own
         written.rename(folder.checkpoint(step))
         asked_for = step % self._checkpoint_every == 0 or step in (self._plan.total_steps, self.paused_at)
         if not asked_for:

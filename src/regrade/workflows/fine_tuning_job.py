@@ -6,6 +6,7 @@ meanwhile; whoever takes the job up reads on from where its story was last commi
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 
@@ -51,6 +52,7 @@ class FineTuningJobs:
         """`grading_url` is where a job's samples are graded, `new_token` a token and the hash to know it by."""
         self._ports = ports
         self._grace_seconds = grace_seconds
+        self._taking_slot = threading.Lock()
         self._briefing = Briefing(ports, slots=slots, grading_url=grading_url, new_token=new_token)
 
     async def read_files(self, job_id: str) -> None:
@@ -122,25 +124,23 @@ class FineTuningJobs:
 
     def _set_to_work(self, job: FineTuningJob, story: Story) -> FineTuningJob:
         """A new trainer works on the job after this."""
-        slot = self._briefing.free_slot(job)
         spec, hashed = self._briefing.spec(job)
         self._ports.trainers.prepare(spec)
         first = job.started_at is None
+        progress = {**job.progress, "heard": False, "last_word": None, "saved_before": job.progress.get("saved")}
         job = replace(
             job,
             status="running",
             started_at=job.started_at or self._ports.clock.now(),
             token_hash=hashed,
-            trainer={"slot": slot},
-            progress={
-                **job.progress,
-                "heard": False,
-                "last_word": None,
-                "saved_before": job.progress.get("saved"),
-            },
+            progress=progress,
         )
         said = story.say("Fine-tuning job started") if first else story.say("Fine-tuning job goes on")
-        if self._ports.jobs.save(job, events=[said], now=self._ports.clock.now()):
+        with self._taking_slot:  # of two jobs that begin at once the second must see which one the first has
+            slot = self._briefing.free_slot(job)
+            job = replace(job, trainer={"slot": slot})
+            mine = self._ports.jobs.save(job, events=[said], now=self._ports.clock.now())
+        if mine:
             self._ports.trainers.start(job.id, slot)
         return job
 
@@ -166,11 +166,6 @@ class FineTuningJobs:
 
     def _save(self, chapter: Chapter) -> bool:
         models = [self._with_adapter(chapter.job, model) for model in chapter.models.values()]
-        for model in models:
-            if model.adapter_of is not None and self._ports.trainers.prepared(chapter.job.id).base_adapter:
-                # An adapter on top of another one: the trainer goes on from it, but nothing serves it.
-                chapter.checkpoints.pop(model.step or 0, None)
-        models = [model for model in models if model.step is None or model.step in chapter.checkpoints]
         return self._ports.jobs.save(
             chapter.job,
             events=chapter.events,
@@ -217,7 +212,7 @@ class FineTuningJobs:
             reason = (
                 f"The trainer was ended {deaths} times without a word, as happens where memory is not enough."
                 if progress.get("heard")
-                else "The trainer ended before it could begin."
+                else f"The trainer{_by(self._ports.trainers.command)} ended before it could begin."
             )
             self._fail(job, story, "server_error", f"{reason}{said}")
             return None
@@ -332,6 +327,10 @@ def end_strays(jobs: FineTuningStore, trainers: Trainers) -> None:
         if not trainers.running(job.id):
             trainers.remove_rest(job.id)
             jobs.forget_trainer(job)
+
+
+def _by(command: str | None) -> str:
+    return f" that is started by `{command}`" if command else ""
 
 
 def _ended(job: FineTuningJob, status: JobStatus, now: int) -> FineTuningJob:

@@ -110,6 +110,8 @@ class Story:
                 chapter.models.pop(checkpoint_name(chapter.job, event.step), None)
             case Message():
                 chapter.events.append(self.say(event.message, level=event.level))
+            case Failed() if isinstance(last_word(chapter.job), Failed):
+                pass  # of the processes of a trainer the first to fail has the reason; to the others it was lost
             case Paused() | Done() | Failed():
                 self._progress(chapter, last_word=event.to_json())
             case _:
