@@ -133,16 +133,22 @@ ASK = {"type": "template", "template": [{"role": "user", "content": "{{item.text
 
 
 class Fleet:
-    """A server that does the API alone, and workers beside it."""
+    """A server that does the API, alone or with workers of its own, and workers beside it.
 
-    def __init__(self, folder, upstream_url, *flags, database_url="sqlite", at_once=1000):
+    `flags` are those of all workers.
+    """
+
+    def __init__(
+        self, folder, upstream_url, *flags, database_url="sqlite", at_once=1000, own_workers=0, key="unused"
+    ):
         (folder / "regrade.toml").write_text(ENDPOINT.format(url=upstream_url, at_once=at_once))
         self._folder = folder
         self._flags = flags
         self._database_url = database_url
         self.workers = []
-        self.server = Server(folder / "data", "--workers", "0", "--database-url", database_url)
-        self.client = self.server.client(max_retries=10)
+        own = ("--workers", str(own_workers), *(flags if own_workers else ()))
+        self.server = Server(folder / "data", *own, "--database-url", database_url)
+        self.client = self.server.client(key, max_retries=10)
 
     def add(self, *, database_url=None, data_dir=None, prefix=()):
         """Start another worker; wait for it with `wait_until_ready`."""
@@ -153,14 +159,19 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
-    def run(self, model, texts, criteria=(SAYS,)):
-        """A run that asks the model for each text."""
-        eval_ = self.client.evals.create(data_source_config=CONFIG, testing_criteria=list(criteria))
-        rows = b"".join(json.dumps({"item": {"text": text}}).encode() + b"\n" for text in texts)
-        file = self.client.files.create(file=("rows.jsonl", rows), purpose="evals")
-        source = {"type": "file_id", "id": file.id}
+    def run(self, model, texts, criteria=(SAYS,), *, client=None, inline=False):
+        """A run that asks the model for each text; the rows are in a file, or the run's own."""
+        client = client or self.client
+        eval_ = client.evals.create(data_source_config=CONFIG, testing_criteria=list(criteria))
+        rows = [{"item": {"text": text}} for text in texts]
+        if inline:
+            source = {"type": "file_content", "content": rows}
+        else:
+            lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+            file = client.files.create(file=("rows.jsonl", lines), purpose="evals")
+            source = {"type": "file_id", "id": file.id}
         asked = {"type": "completions", "model": model, "input_messages": ASK, "source": source}
-        return self.client.evals.runs.create(eval_.id, data_source=asked)
+        return client.evals.runs.create(eval_.id, data_source=asked)
 
     def now(self, run):
         return self.client.evals.runs.retrieve(run.id, eval_id=run.eval_id)

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 6
 _FIRST_PAUSE_SECONDS = 0.5
 _AWAY_PAUSE_SECONDS = 1.0
-_FULL_PAUSE_SECONDS = 10.0
+_FULL_PAUSE_SECONDS = 5.0
 """Between looks at a disk that is full."""
 
 
