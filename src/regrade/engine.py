@@ -22,9 +22,12 @@ _CHUNK = "eval_run_chunk"
 _FILES = "fine_tuning_files"
 _TRAIN = "fine_tuning_job"
 _QUEUE_OF = {_RUN: _RUNS, _CHUNK: _CHUNKS, _FILES: _CHUNKS, _TRAIN: _TRAINING}
-_POLL_SECONDS = 0.1
+_POLL_SECONDS, _QUIET_POLL_SECONDS = 0.1, 0.4
+"""Between looks into a queue, of which each costs two milliseconds of a worker's processor."""
+_AWAKE_SECONDS = 60.0
+"""After asking for work, nobody can have thought that there is none for so long."""
 _TRAINING_POLL_SECONDS = 1.0
-"""Each look costs a millisecond of an idle worker's processor, and a job takes minutes."""
+"""A job takes minutes."""
 _RUNS_AT_ONCE = 500
 """Runs that one process leads: mostly it waits for others, who grade."""
 # Pending work of another version is not taken, so this changes only when workflows cannot go on where others left.
@@ -98,9 +101,11 @@ class DbosQueue:
         self._client = DBOSClient(
             system_database_engine=engine, dbos_system_schema=_SCHEMA, serializer=_JsonSerializer()
         )
+        self._asked_at: float | None = None
 
     def start_run(self, run_id: str) -> None:
         """Ask for the workflow that plans a run and leads it."""
+        self._wake()
         self._enqueue(_RUN, f"run:{run_id}", 1, run_id)
 
     def start_chunks(self, run_id: str, ks: Sequence[int]) -> None:
@@ -110,6 +115,7 @@ class DbosQueue:
 
     def start_job(self, job_id: str, round_: int, *, training: bool) -> None:
         """Ask for the workflow that reads a job's files, or for the one that trains it; those wait for a slot."""
+        self._wake()
         if training:
             self._enqueue(_TRAIN, f"job:{job_id}:{round_}", 1, job_id, round_)
         else:
@@ -140,6 +146,15 @@ class DbosQueue:
                 self._client.resume_workflows(of_queue, queue_name=queue)
         return len(orphans)
 
+    def keep_pace(self, *, since: int) -> None:
+        """Have all processes look often while there is work or some was asked for since then, and else seldom."""
+        recent = datetime.fromtimestamp(since, UTC).isoformat()
+        busy = any(
+            self._client.list_workflows(limit=1, load_input=False, load_output=False, **which)
+            for which in ({"status": ["ENQUEUED", "PENDING"]}, {"start_time": recent})
+        )
+        self._look_every(_POLL_SECONDS if busy else _QUIET_POLL_SECONDS)
+
     def prepare(self, *, chunks: int, training: int) -> None:
         """Say how much each process takes from the queues; those that train nothing leave the last one alone."""
         for name, most, poll in (
@@ -149,6 +164,19 @@ class DbosQueue:
         ):
             if most:
                 self._client.register_queue(name, worker_concurrency=most, polling_interval_sec=poll)
+
+    def _wake(self) -> None:
+        """Have all processes look often, now that there is work."""
+        now = time.monotonic()
+        if self._asked_at is None or now - self._asked_at > _AWAKE_SECONDS:
+            self._look_every(_POLL_SECONDS)
+        self._asked_at = now
+
+    def _look_every(self, seconds: float) -> None:
+        for name in (_RUNS, _CHUNKS):
+            queue = self._client.retrieve_queue(name)  # none before the first worker
+            if queue is not None and queue.polling_interval_sec != seconds:
+                queue.set_polling_interval_sec(seconds)
 
     def _enqueue(self, workflow: str, workflow_id: str, priority: int, *arguments: str | int) -> None:
         self._client.enqueue(

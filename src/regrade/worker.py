@@ -277,11 +277,16 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> Sequence[Chore]:
     files = Files(world.files, world.blobs, world.clock, world.ids)
     uploads = Uploads(world.uploads, world.files, world.blobs, world.clock, world.ids)
     orphans = OrphanSweep(world.blobs, SqlBlobOwners(world.database), world.clock)
+    started = world.clock.now()
     return (
         Chore(name="find work of dead workers", do=lambda: upkeep.adopt_orphans(queue, world.workers)),
         Chore(name="forget dead workers", do=lambda: world.workers.sweep(seconds=_WORKERS_KEPT_SECONDS)),
         Chore(name="keep the figures of processes that are gone", do=SqlFigures(world.database).retire),
         Chore(name="forget ended workflows", do=lambda: upkeep.forget_ended_workflows(queue, world.clock)),
+        Chore(
+            name="look for work as often as there is some",
+            do=lambda: upkeep.keep_pace(queue, world.clock, started=started),
+        ),
         Chore(name="start waiting runs", do=lambda: upkeep.start_waiting_runs(world.runs, queue)),
         Chore(name="start waiting jobs", do=lambda: upkeep.start_waiting_jobs(world.fine_tuning, queue)),
         Chore(

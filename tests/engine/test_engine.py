@@ -80,3 +80,29 @@ def test_a_run_whose_workflows_ended_before_it_did_goes_on(tmp_path):
     engine.dispose()
     with serving(data_dir) as server, server.client() as client:
         assert wait(client, run).status == "completed"
+
+
+def pace(engine):
+    """How often the queues of runs and chunks are looked into, in seconds."""
+    queues = "queues" if engine.dialect.name == "sqlite" else "regrade_engine.queues"
+    with engine.connect() as connection:
+        query = f"SELECT polling_interval_sec FROM {queues} WHERE name IN ('runs', 'work')"
+        [seconds] = set(connection.exec_driver_sql(query).scalars())
+    return seconds
+
+
+def test_workers_look_seldom_once_nothing_was_to_do_for_a_while_and_often_from_the_next_run_on(engine):
+    with closing(DbosQueue(engine)) as worker, closing(DbosQueue(engine)) as server:
+        server.start_job("ftjob_1", 0, training=False)  # before any worker has ever been
+        worker.prepare(chunks=4, training=0)
+        often = pace(engine)
+        worker.keep_pace(since=int(time.time()) + AN_HOUR)
+        assert pace(engine) == often, "a job waits"
+        end(engine, "job:ftjob_1:files", seconds_ago=AN_HOUR)
+        worker.keep_pace(since=int(time.time()) - AN_HOUR)
+        assert pace(engine) == often, "something was asked for lately"
+        worker.keep_pace(since=int(time.time()) + AN_HOUR)
+        assert pace(engine) > often
+    with closing(DbosQueue(engine)) as server:
+        server.start_run("evalrun_1")
+    assert pace(engine) == often

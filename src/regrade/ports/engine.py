@@ -29,6 +29,10 @@ class Engine(Protocol):
         """Let others have the workflows of workers that are not `alive`; how many those were."""
         ...
 
+    def keep_pace(self, *, since: int) -> None:
+        """Let workers look for work often, or seldom where there is none and none was asked for since then."""
+        ...
+
     def forget_ended(self, *, before: int, limit: int) -> None:
         """Forget up to `limit` workflows that ended before then; asked for again, such a one runs again."""
         ...

@@ -21,6 +21,7 @@ _RUNS_AT_ONCE = 100
 _MODELS_AT_ONCE = 20
 _WORKFLOWS_AT_ONCE = 1_000
 _WORKFLOW_KEPT_SECONDS = 600
+_QUIET_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,13 @@ def forget_ended_workflows(engine: Engine, clock: Clock) -> None:
     another one, because `start_waiting_runs` then asks for a workflow that is not known any more.
     """
     engine.forget_ended(before=clock.now() - _WORKFLOW_KEPT_SECONDS, limit=_WORKFLOWS_AT_ONCE)
+
+
+def keep_pace(engine: Engine, clock: Clock, *, started: int) -> None:
+    """Let workers that have had nothing to do for minutes, and did not just start, look for work less often."""
+    quiet_since = clock.now() - _QUIET_SECONDS
+    if started < quiet_since:
+        engine.keep_pace(since=quiet_since)
 
 
 def adopt_orphans(engine: Engine, workers: WorkerStore) -> None:
