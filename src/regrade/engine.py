@@ -14,20 +14,22 @@ from sqlalchemy import event
 
 from regrade.core.jsontext import dumps, loads
 
-_RUNS, _CHUNKS, _TRAINING = "runs", "work", "training"
+_RUNS, _CHUNKS, _TRAINING_FILES, _TRAINING = "runs", "work", "training_files", "training"
 _SCHEMA = "regrade_engine"  # on PostgreSQL; a file of its own has no need of one
 _RAISED = "raised"
 _RUN = "eval_run"
 _CHUNK = "eval_run_chunk"
 _FILES = "fine_tuning_files"
 _TRAIN = "fine_tuning_job"
-_QUEUE_OF = {_RUN: _RUNS, _CHUNK: _CHUNKS, _FILES: _CHUNKS, _TRAIN: _TRAINING}
+_QUEUE_OF = {_RUN: _RUNS, _CHUNK: _CHUNKS, _FILES: _TRAINING_FILES, _TRAIN: _TRAINING}
 _POLL_SECONDS, _QUIET_POLL_SECONDS = 0.1, 0.4
 """Between looks into a queue, of which each costs two milliseconds of a worker's processor."""
 _AWAKE_SECONDS = 60.0
 """After asking for work, nobody can have thought that there is none for so long."""
 _TRAINING_POLL_SECONDS = 1.0
 """A job takes minutes."""
+_FILES_AT_ONCE = 2
+"""Jobs whose files one process reads at a time."""
 _RUNS_AT_ONCE = 500
 """Runs that one process leads: mostly it waits for others, who grade."""
 # Pending work of another version is not taken, so this changes only when workflows cannot go on where others left.
@@ -156,10 +158,11 @@ class DbosQueue:
         self._look_every(_POLL_SECONDS if busy else _QUIET_POLL_SECONDS)
 
     def prepare(self, *, chunks: int, training: int) -> None:
-        """Say how much each process takes from the queues; those that train nothing leave the last one alone."""
+        """Say how much each process takes from the queues; those that train nothing leave the last two alone."""
         for name, most, poll in (
             (_RUNS, _RUNS_AT_ONCE, _POLL_SECONDS),
             (_CHUNKS, chunks, _POLL_SECONDS),
+            (_TRAINING_FILES, training and _FILES_AT_ONCE, _POLL_SECONDS),
             (_TRAINING, training, _TRAINING_POLL_SECONDS),
         ):
             if most:
@@ -173,7 +176,7 @@ class DbosQueue:
         self._asked_at = now
 
     def _look_every(self, seconds: float) -> None:
-        for name in (_RUNS, _CHUNKS):
+        for name in (_RUNS, _CHUNKS, _TRAINING_FILES):
             queue = self._client.retrieve_queue(name)  # none before the first worker
             if queue is not None and queue.polling_interval_sec != seconds:
                 queue.set_polling_interval_sec(seconds)
@@ -226,7 +229,7 @@ def launch(
     DBOS.workflow(name=_RUN, max_recovery_attempts=None)(run_workflow)
     DBOS.workflow(name=_CHUNK, max_recovery_attempts=None)(chunk_workflow)
     _register_tuning(tuning)
-    DBOS.listen_queues([_RUNS, _CHUNKS, *([_TRAINING] if tuning.slots else [])])
+    DBOS.listen_queues([_RUNS, _CHUNKS, *([_TRAINING_FILES, _TRAINING] if tuning.slots else [])])
     DBOS.launch()
 
     def take_no_more() -> None:

@@ -96,6 +96,7 @@ def build_services(
             evals=world.evals,
             definitions=TuningDefinitions(world.files, models, sandbox, tuned, clock),
             trainers=world.trainers,
+            nobody_trains=lambda: why_nobody_trains(world),
             engine=queue,
             ids=ids,
             clock=clock,
@@ -107,6 +108,18 @@ def build_services(
         embeddings=Embeddings(models, tuned),
         keys=Keys(world.keys, clock, ids),
         creations=Creations(world.creations, clock),
+    )
+
+
+def why_nobody_trains(world: Outside) -> str | None:
+    """Why a fine-tuning job would wait in vain; None where a machine trains, or is about to."""
+    if world.workers.somebody_trains():
+        return None
+    if world.settings.train is not False and world.settings.workers:
+        return world.trainers.missing
+    return (
+        "No machine of this server trains models now. Its operator starts one with `regrade worker --train`, or "
+        "lets the server's own workers do it."
     )
 
 

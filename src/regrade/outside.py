@@ -160,10 +160,13 @@ def _jobs_folder(settings: Settings, training: TrainingOptions) -> Path:
 
 
 def server_url(settings: Settings, *, far: bool) -> str:
-    """Where a trainer finds the server: one that the operator's command starts may be `far`, on another machine."""
-    if far and settings.public_url:
-        return settings.public_url
+    """Where a trainer finds the server, which may be on another machine.
+
+    `far` is a trainer that the operator's command starts: where, is not known.
+    """
     running = server_lock.find(settings.data_dir)
+    if settings.public_url and (far or running is None):
+        return settings.public_url
     return running.url if running else settings.local_url()
 
 

@@ -182,6 +182,10 @@ class Settings:
     concurrency: Annotated[int, Option("Calls that one worker has in flight to a model.", _integer(1, 100_000))] = (
         256
     )
+    train: Annotated[
+        bool | None,
+        Option("Train fine-tuning jobs here; without it, a server does and a worker on its own does not.", _flag),
+    ] = None
     worker_takeover_seconds: Annotated[
         int,
         Option(

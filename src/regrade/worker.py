@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import sqlalchemy as sa
 import uvloop
@@ -58,6 +58,10 @@ _LOOK_SECONDS = 0.05
 _LAST_WORD_SECONDS = 1.0
 _DATABASE_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
+_OTHER_FOLDER = (
+    "{host} trains already, in another folder. Machines that train need one folder that all of them share: name it "
+    "as folder in [training] of regrade.toml, or stop the other one first."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,7 @@ class Life:
             on_death=lambda: upkeep.adopt_orphans(queue, world.workers),
         )
         world.workers.add(worker)
+        trains = self._trains(world, worker.id)
         self._listen(heart, lambda: world.workers.end(worker.id))
         heart.start()
         if self._place is None:
@@ -129,7 +134,7 @@ class Life:
             tracing=world.tracing,
         )
         eval_runs = EvalRuns(ports, worker=worker.id, max_row_bytes=self._settings.max_row_bytes)
-        tuning = _tuning(world, queue, models, trains=self._trains)
+        tuning = _tuning(world, queue, models, trains=trains)
         await asyncio.to_thread(queue.prepare, chunks=_AT_ONCE, training=tuning.slots)
         take_no_more = engine.launch(
             workflow_engine, executor=worker.id, run=eval_runs.run, chunk=eval_runs.chunk, tuning=tuning
@@ -141,7 +146,7 @@ class Life:
             asyncio.create_task(
                 upkeep.repeat(_chores(world, queue), mine=lambda: world.workers.is_oldest(worker.id))
             ),
-            asyncio.create_task(upkeep.repeat(_chores_of_the_machine(world), mine=lambda: self._trains)),
+            asyncio.create_task(upkeep.repeat(_chores_of_the_machine(world), mine=lambda: trains)),
         ]
         await self._stop.wait()
         for each in chores:
@@ -154,10 +159,27 @@ class Life:
         await asyncio.to_thread(upkeep.adopt_orphans, queue, world.workers)
         os._exit(0)
 
-    @property
-    def _trains(self) -> bool:
-        """Of the workers of a server one trains, so that slots are the machine's; the others only grade."""
-        return self._place is not None and self._place.slot == 0
+    def _trains(self, world: Outside, worker_id: str) -> bool:
+        """Whether this process trains: of the workers of a server only the first, so that slots are the machine's.
+
+        Raises ConfigurationError where it is told to and cannot.
+        """
+        told, place = self._settings.train, self._place
+        if not (told if place is None else place.slot == 0 and told is not False):
+            return False
+        if world.trainers.missing is not None:
+            return self._cannot_train(world, worker_id, world.trainers.missing)
+        host = world.workers.train(worker_id, world.trainers.mark(new=world.ids.uuid4()))
+        if host is not None:
+            return self._cannot_train(world, worker_id, _OTHER_FOLDER.format(host=host))
+        return True
+
+    def _cannot_train(self, world: Outside, worker_id: str, reason: str) -> Literal[False]:
+        if self._settings.train:
+            world.workers.end(worker_id)
+            raise ConfigurationError(reason, param="train")
+        logger.info("This server trains no models: %s", reason)
+        return False
 
     def _worker(self, world: Outside) -> Worker:
         place = self._place
@@ -228,7 +250,7 @@ def _end_with_parent(say_the_end: Callable[[], None]) -> None:
 
 
 def _tuning(world: Outside, queue: engine.DbosQueue, models: Models, *, trains: bool) -> engine.TuningWorkflows:
-    """Fine-tuning: any worker reads files, one of a server trains, so that slots are the machine's."""
+    """Fine-tuning: who trains reads files, too, for their rows lie where the trainer is."""
     options = world.training
 
     def grading_url(job_id: str) -> str:

@@ -8,6 +8,7 @@ from typer.models import OptionInfo
 
 from regrade import settings
 
+_YES_OR_NO = ("train",)
 _MEANING = {name: option.meaning for name, (option, _) in settings.options().items()}
 
 
@@ -15,8 +16,11 @@ def setting(name: str, default: str | None = None) -> OptionInfo:
     """The flag of a setting, with the setting's meaning as its help."""
     default = str(settings.options()[name][1]) if default is None else default
     note = "." if default == "None" else f" (default: {default})."
+    flag = f"--{name.replace('_', '-')}"
     option: OptionInfo = typer.Option(
-        f"--{name.replace('_', '-')}", help=_MEANING[name].removesuffix(".") + note, show_default=False
+        f"{flag}/--no-{flag[2:]}" if name in _YES_OR_NO else flag,
+        help=_MEANING[name].removesuffix(".") + note,
+        show_default=False,
     )
     return option
 

@@ -23,6 +23,7 @@ def serve(
     database_url: DatabaseUrl = None,
     config: Config = None,
     concurrency: Annotated[int | None, setting("concurrency")] = None,
+    train: Annotated[bool | None, setting("train")] = None,
     worker_takeover_seconds: Annotated[int | None, setting("worker_takeover_seconds")] = None,
     shutdown_seconds: Annotated[int | None, setting("shutdown_seconds")] = None,
     public_url: Annotated[str | None, setting("public_url")] = None,

@@ -15,6 +15,7 @@ def worker(
     log_level: Annotated[str | None, setting("log_level")] = None,
     log_format: Annotated[str | None, setting("log_format")] = None,
     traces: Annotated[str | None, setting("traces")] = None,
+    train: Annotated[bool | None, setting("train")] = None,
     worker_takeover_seconds: Annotated[int | None, setting("worker_takeover_seconds")] = None,
     shutdown_seconds: Annotated[int | None, setting("shutdown_seconds")] = None,
     max_row_bytes: Annotated[str | None, setting("max_row_bytes", "16 MiB")] = None,

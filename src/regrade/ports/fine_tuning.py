@@ -157,6 +157,15 @@ class Trainers(Protocol):
         ...
 
     @property
+    def machine(self) -> str:
+        """What this machine is called."""
+        ...
+
+    def has_rows(self, job_id: str) -> bool:
+        """Whether the rows of an unfinished job lie here, as they do once its files were read here."""
+        ...
+
+    @property
     def command(self) -> str | None:
         """The operator's own command that starts trainers; None where it is ours."""
         ...
@@ -212,7 +221,10 @@ class Trainers(Protocol):
         ...
 
     def terminate(self, job_id: str) -> None:
-        """Tell the trainer and its children to leave; harmless where there is none."""
+        """Tell the trainer and its children to leave; harmless where there is none.
+
+        On another machine, which shares the folder, it is asked to save.
+        """
         ...
 
     def kill(self, job_id: str) -> None:

@@ -17,6 +17,17 @@ class WorkerStore(Protocol):
         """Register before any work is taken; whoever had this place of this server before has died."""
         ...
 
+    def train(self, worker_id: str, mark: str) -> str | None:
+        """The worker trains in the folder of this mark from now on, and None is the answer.
+
+        Where an older worker trains in another folder it does not, and the answer is that one's host.
+        """
+        ...
+
+    def somebody_trains(self) -> bool:
+        """Whether any living worker trains."""
+        ...
+
     def renew(self, worker_id: str) -> bool:
         """Say that the worker lives; False where it has ended, or was declared dead meanwhile."""
         ...

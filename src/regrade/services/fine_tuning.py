@@ -1,7 +1,7 @@
 """Fine-tuning jobs: create, list, read, pause, resume, cancel; what they tell and what they saved."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from regrade.core import fine_tuning
 from regrade.core.entities import Creation, Eval, EventLevel, FineTuningJob, JobEvent, Page, PageRequest
@@ -31,14 +31,17 @@ class FineTuning:
         evals: EvalStore,
         definitions: TuningDefinitions,
         trainers: Trainers,
+        nobody_trains: Callable[[], str | None],
         engine: Engine,
         ids: Ids,
         clock: Clock,
     ) -> None:
+        """`nobody_trains` says why no job can be trained now, where that is so."""
         self._store = store
         self._evals = evals
         self._definitions = definitions
         self._trainers = trainers
+        self._nobody_trains = nobody_trains
         self._engine = engine
         self._ids = ids
         self._clock = clock
@@ -50,9 +53,9 @@ class FineTuning:
 
         `azure` names the model as Azure does. Raises InvalidError.
         """
-        missing = self._trainers.missing
-        if missing is not None:
-            raise InvalidError(missing, code="missing_dependency")
+        reason = self._nobody_trains()
+        if reason is not None:
+            raise InvalidError(reason, code="missing_dependency")
         request = parse(CreateFineTuningJob, document)
         if azure and request.suffix is not None and len(request.suffix) > _MAX_AZURE_SUFFIX:
             raise InvalidError(f"A suffix can have at most {_MAX_AZURE_SUFFIX} characters.", param="suffix")

@@ -71,7 +71,8 @@ class SqlFiles:
                     fine_tuning_jobs.c.training_blob == files.c.blob,
                     fine_tuning_jobs.c.validation_blob == files.c.blob,
                 ),
-                fine_tuning_jobs.c.status == "validating_files",
+                # Whoever goes on with a job on another machine reads them again.
+                fine_tuning_jobs.c.status.in_(("validating_files", "queued", "running", "paused")),
             )
             .exists()
         )

@@ -112,6 +112,8 @@ workers = sa.Table(
     sa.Column("ended_at", sa.BigInteger),
     # Whether it ended without a word.
     sa.Column("lost", sa.Boolean, nullable=False),
+    # The mark of the folder in which it trains; null where it does not.
+    sa.Column("trains", Text),
     sa.Index("workers_by_end", "ended_at", "id"),
 )
 

@@ -39,6 +39,22 @@ class SqlWorkers:
                 )
             )
 
+    def train(self, worker_id: str, mark: str) -> str | None:
+        """Note where the worker trains, unless an older one trains elsewhere."""
+        self._update(worker_id, trains=mark)
+        elsewhere = sa.and_(_LIVES, workers.c.trains != mark, workers.c.id < worker_id)
+        with self._database.read() as connection:
+            host = connection.execute(sa.select(workers.c.host).where(elsewhere).limit(1)).scalar()
+        if host is not None:
+            self._update(worker_id, trains=None)
+        return host
+
+    def somebody_trains(self) -> bool:
+        """Whether a living worker trains."""
+        query = sa.select(workers.c.id).where(_LIVES, workers.c.trains.is_not(None)).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def renew(self, worker_id: str) -> bool:
         """Note the time, unless the worker has ended."""
         return self._update(worker_id, heartbeat_at=self._database.milliseconds)
@@ -84,7 +100,7 @@ class SqlWorkers:
         with self._database.write() as connection:
             return connection.execute(workers.delete().where(workers.c.ended_at < before)).rowcount
 
-    def _update(self, worker_id: str, **values: sa.ColumnElement[int]) -> bool:
+    def _update(self, worker_id: str, **values: sa.ColumnElement[int] | str | None) -> bool:
         with self._database.write() as connection:
             this = workers.update().where(workers.c.id == worker_id, _LIVES)
             return connection.execute(this.values(**values)).rowcount > 0

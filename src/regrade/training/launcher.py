@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from regrade.core.entities import FineTunedModel
 from regrade.core.errors import ConfigurationError
@@ -34,6 +35,7 @@ MISSING_EXTRA = "This server cannot train models yet: its operator installs that
 
 _LOCK = "trainer.lock"
 _PID = "trainer.pid"
+_MARK = "mark"
 _ADAPTER = "adapter_config.json"
 _LAST_BYTES = 4_000
 _OF_TRAINERS = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "training_args.bin")
@@ -56,6 +58,24 @@ class Launcher:
     def missing(self) -> str | None:
         """Why nothing can be trained here; the operator's own command may bring its own interpreter."""
         return None if self._options.launch or find_spec("trl") else MISSING_EXTRA
+
+    @property
+    def machine(self) -> str:
+        """What this machine is called."""
+        return os.uname().nodename
+
+    def mark(self, *, new: str) -> str:
+        """What tells the folder of all jobs from those of other machines; `new` if it has no mark yet."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / _MARK
+        with suppress(FileExistsError), TemporaryDirectory(dir=self._folder) as draft:
+            (Path(draft) / _MARK).write_text(new, encoding="ascii")
+            path.hardlink_to(Path(draft) / _MARK)  # appears as a whole, and of two only one
+        return path.read_text(encoding="ascii")
+
+    def has_rows(self, job_id: str) -> bool:
+        """Whether the job's rows lie here: they are there from the reading of its files to its end."""
+        return self._job(job_id).train_file.exists()
 
     @property
     def command(self) -> str | None:
@@ -173,8 +193,10 @@ class Launcher:
             return
         with suppress(OSError, ValueError):
             session, machine = (self._job(job_id).path / _PID).read_text(encoding="utf-8").split()
-            if machine == os.uname().nodename:
+            if machine == self.machine:
                 os.killpg(int(session), number)
+            else:
+                self.ask_to_save(job_id)
 
     def last_words(self, job_id: str) -> str:
         """The end of what trainers printed."""

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 
-from regrade.core.entities import FineTunedModel, FineTuningJob, JobEvent, JobStatus
+from regrade.core.entities import FineTunedModel, FineTuningJob, JobEvent, JobStatus, PageRequest
 from regrade.core.errors import RegradeError, UnavailableError
 from regrade.core.fine_tuning import ENDED, block_of, model_name, resolved
 from regrade.core.hyperparameters import resolve
@@ -33,6 +33,7 @@ _DEATHS = 3
 """Trainers in a row that may die before the next checkpoint is saved."""
 _UNHEARD_DEATHS = 2
 _WORDS_SHOWN = 1_000
+_CHECKPOINTS_LOOKED_AT = 100
 MODEL = "model"
 """The folder of the tuned model in the job's."""
 
@@ -75,7 +76,8 @@ class FineTuningJobs:
             job = await asyncio.to_thread(self._check_files, job)
         self._ports.engine.start_job(job.id, job.round, training=True)
 
-    def _check_files(self, job: FineTuningJob) -> FineTuningJob:
+    def _rows(self, job: FineTuningJob) -> int:
+        """Read the files into the job's folder; how many rows are to be learned from."""
         weights = self._briefing.weights(job)
         try:
             base = self._ports.trainers.describe(weights)
@@ -83,7 +85,10 @@ class FineTuningJobs:
             raise RegradeError(
                 f"The base model '{job.base}' cannot be read at {weights.path}.", code="invalid_base_model"
             ) from error
-        rows = TrainingFiles(self._ports.blobs, self._ports.trainers).read(job, base, lambda: self._wanted(job))
+        return TrainingFiles(self._ports.blobs, self._ports.trainers).read(job, base, lambda: self._wanted(job))
+
+    def _check_files(self, job: FineTuningJob) -> FineTuningJob:
+        rows = self._rows(job)
         numbers = resolve(job.method["type"], block_of(job.method)["hyperparameters"], rows)
         progress = {"total_steps": numbers.total_steps, "n_epochs": numbers.n_epochs, "rows": rows}
         job = replace(
@@ -106,6 +111,8 @@ class FineTuningJobs:
     async def _train(self, job: FineTuningJob) -> None:
         story = await asyncio.to_thread(self._briefing.story, job)
         validations = Validations(self._ports)
+        if not self._ports.trainers.has_rows(job.id):
+            job = await asyncio.to_thread(self._start_over, job, story)
         if job.status == "queued":
             job = await asyncio.to_thread(self._set_to_work, job, story)
         while True:
@@ -121,6 +128,19 @@ class FineTuningJobs:
                     return
                 job = outcome
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _start_over(self, job: FineTuningJob, story: Story) -> FineTuningJob:
+        """Read the files again where the folder is not the one of before: a machine with its disk may be gone."""
+        self._rows(job)
+        if job.started_at is None:
+            return job
+        saved = self._ports.jobs.checkpoints(job, PageRequest(limit=_CHECKPOINTS_LOOKED_AT)).data
+        kept = {name: job.progress[name] for name in ("total_steps", "n_epochs", "rows", "eval_interval")}
+        job = replace(job, status="queued", trainer=None, pausing=False, progress=kept)
+        told = story.say("What the job has saved is not on this machine; it starts over", level="warn")
+        removed = [checkpoint.step for checkpoint in saved]
+        self._ports.jobs.save(job, events=[told], removed=removed, now=self._ports.clock.now())
+        return job
 
     def _set_to_work(self, job: FineTuningJob, story: Story) -> FineTuningJob:
         """A new trainer works on the job after this."""
@@ -138,7 +158,7 @@ class FineTuningJobs:
         said = story.say("Fine-tuning job started") if first else story.say("Fine-tuning job goes on")
         with self._taking_slot:  # of two jobs that begin at once the second must see which one the first has
             slot = self._briefing.free_slot(job)
-            job = replace(job, trainer={"slot": slot})
+            job = replace(job, trainer={"slot": slot, "machine": self._ports.trainers.machine})
             mine = self._ports.jobs.save(job, events=[said], now=self._ports.clock.now())
         if mine:
             self._ports.trainers.start(job.id, slot)

@@ -75,9 +75,9 @@ class Briefing:
             self._trainers.prepare(replace(spec, grading=replace(spec.grading, url=url)))
 
     def free_slot(self, job: FineTuningJob) -> int:
-        """The first slot that no other job's trainer has."""
-        others = [each.trainer for each in self._jobs.unfinished() if each.id != job.id]
-        taken = {trainer["slot"] for trainer in others if trainer}
+        """The first slot of this machine that no other job's trainer has."""
+        others = [each.trainer or {} for each in self._jobs.unfinished() if each.id != job.id]
+        taken = {trainer["slot"] for trainer in others if trainer.get("machine") == self._trainers.machine}
         return next((slot for slot in range(self._slots) if slot not in taken), 0)
 
     def _base(self, job: FineTuningJob) -> BaseModel | None:
