@@ -26,9 +26,9 @@ from worlds import add_file, open_world
 ROWS = 20_000
 
 
-def output_items(data_dir):
+def count(data_dir, rows):
     with closing(sqlite3.connect(data_dir / "regrade.sqlite3")) as database:
-        return database.execute("SELECT count(*) FROM output_items").fetchone()[0]
+        return database.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]
 
 
 class Load:
@@ -72,7 +72,8 @@ def test_a_store_that_is_written_to_is_copied_and_its_copy_ends_the_run_exactly(
             embedded(tmp_path / "data").back_up(tmp_path / name)
         assert load.rounds > 0
     embedded(tmp_path / "second").restore(tmp_path / name)
-    assert 0 < output_items(tmp_path / "second") < ROWS
+    assert 0 < count(tmp_path / "second", "output_items") < ROWS
+    assert count(tmp_path / "second", "workers WHERE ended_at IS NULL") == 0, "the copied run would wait for them"
     with serving(tmp_path / "second") as server, server.client() as client:
         run = wait(client, client.evals.runs.retrieve(run.id, eval_id=eval_.id))
         assert (run.status, run.result_counts.total, run.result_counts.passed) == ("completed", ROWS, ROWS * 2 // 3)

@@ -29,13 +29,13 @@ api = ["chat", "embeddings"]
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def up():
     with upstream() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory, up):
     folder = tmp_path_factory.mktemp("sampling")
     (folder / "regrade.toml").write_text(CONFIG.format(url=up.url))

@@ -94,6 +94,8 @@ class EmbeddedStore:
             for name in _databases(folder):
                 draft = self._data_dir / f"restoring.{name}"
                 _write(draft, _pieces(folder / name))
+                if name == REGRADE:
+                    _end_workers(draft)
                 draft.rename(self._data_dir / name)
             _sync(self._data_dir)
         return summary
@@ -226,6 +228,14 @@ def _copy_database(source: Path, target: Path) -> None:
         live.backup(copy, pages=-1)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file; the server sets it to WAL again
     _sync(target)
+
+
+def _end_workers(database: Path) -> None:
+    """Whoever worked on the store when it was copied does not work on the copy, so nobody is to wait for them."""
+    if _is_current(database):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("UPDATE workers SET ended_at = heartbeat_at WHERE ended_at IS NULL")
+            connection.commit()
 
 
 def _write_list(draft: Path, now: int) -> Summary:

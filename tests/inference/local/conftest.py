@@ -115,7 +115,7 @@ def place(tmp_path, tiny):
     return place
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory, tiny):
     """An engine for all tests that only ask."""
     place = Place(tmp_path_factory.mktemp("place"))
