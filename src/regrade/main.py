@@ -46,6 +46,7 @@ from regrade.services.run_definitions import RunDefinitions
 from regrade.services.runs import Runs
 from regrade.services.tuning_definitions import TuningDefinitions
 from regrade.services.uploads import Uploads
+from regrade.services.webhook_endpoints import WebhookEndpoints
 from regrade.settings import Settings
 from regrade.store.schema import VERSIONS, look
 from regrade.supervisor import Supervisor
@@ -103,6 +104,7 @@ def build_services(
         ),
         checkpoint_permissions=CheckpointPermissions(world.fine_tuned_models, ids, clock),
         rewards=Rewards(world.fine_tuning, ModelsFromThreads(models), SandboxFromThreads(sandbox, models.loop)),
+        webhook_endpoints=WebhookEndpoints(world.webhook_endpoints, world.outbound, ids, clock),
         chat_completions=ChatCompletions(models, world.stored_objects, request_files, tuned, ids, clock),
         responses=Responses(models, world.stored_objects, request_files, tuned, ids, clock),
         embeddings=Embeddings(models, tuned),

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from regrade import __version__, engine, server_lock
 from regrade import settings as options
+from regrade.core.addresses import Allowed
 from regrade.core.errors import ConfigurationError
 from regrade.core.metrics import DATABASE_WRITES, Metrics, Series
 from regrade.core.training_options import TrainingOptions, read_training
@@ -20,6 +21,7 @@ from regrade.inference.client import Models as ModelClient
 from regrade.inference.local import host as local_engine
 from regrade.inference.registry import Registry
 from regrade.inference.retry import Policy
+from regrade.outbound import Outbound
 from regrade.ports.blobs import Blobs
 from regrade.ports.tracing import NoTraces, Tracing
 from regrade.sandbox.options import SandboxOptions
@@ -46,6 +48,8 @@ from regrade.store.runs import SqlRuns
 from regrade.store.schema import look, upgrade
 from regrade.store.stored_objects import SqlStoredObjects
 from regrade.store.uploads import SqlUploads
+from regrade.store.webhook_deliveries import SqlWebhookDeliveries
+from regrade.store.webhook_endpoints import SqlWebhookEndpoints
 from regrade.store.workers import SqlWorkers
 from regrade.system import SystemClock, SystemIds
 from regrade.training.launcher import Launcher, TrainedHere
@@ -75,6 +79,9 @@ class Outside:
     fine_tuned_models: SqlFineTunedModels
     training: TrainingOptions
     trainers: Launcher
+    webhook_endpoints: SqlWebhookEndpoints
+    webhook_deliveries: SqlWebhookDeliveries
+    outbound: Outbound
     workers: SqlWorkers
     metrics: Metrics
     monitoring: Monitoring
@@ -119,11 +126,19 @@ def open_outside(settings: Settings) -> Outside:
         fine_tuned_models=SqlFineTunedModels(database),
         training=training,
         trainers=Launcher(_jobs_folder(settings, training), training),
+        webhook_endpoints=SqlWebhookEndpoints(database),
+        webhook_deliveries=SqlWebhookDeliveries(database),
+        outbound=_open_outbound(settings),
         workers=SqlWorkers(database),
         metrics=metrics,
         tracing=_open_tracing(settings),
         monitoring=Monitoring(metrics, SqlFigures(database), ids.uuid4(), __version__),
     )
+
+
+def _open_outbound(settings: Settings) -> Outbound:
+    named = settings.webhook_private_networks
+    return Outbound(allowed=Allowed.read(named.split(",")) if named else None, http=settings.webhook_http)
 
 
 def _open_tracing(settings: Settings) -> Tracing:

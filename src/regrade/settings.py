@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from regrade.core.addresses import Allowed
 from regrade.core.errors import ConfigurationError
 from regrade.types.json import JsonObject
 
@@ -151,6 +152,17 @@ def _blobs(value: Any) -> str:
     return f"{url.scheme}://{url.netloc}/{url.path.strip('/')}".rstrip("/")
 
 
+def _networks(value: Any) -> str:
+    """Hosts and networks with commas between them, or a list of them."""
+    entries = value if isinstance(value, list) else str(value).split(",")
+    names = [str(entry).strip() for entry in entries]
+    try:
+        Allowed.read(names)
+    except ValueError as error:
+        raise _UnfitError(f"hosts and networks with commas between them; {error}") from None
+    return ",".join(names)
+
+
 def _flag(value: Any) -> bool:
     text = str(value).lower()
     if text not in ("true", "false", "1", "0", "yes", "no"):
@@ -236,6 +248,16 @@ class Settings:
     model_patience: Annotated[
         int, Option("Seconds that calls wait for an endpoint that is down.", _integer(0, 604_800))
     ] = 900
+    webhook_private_networks: Annotated[
+        str | None,
+        Option(
+            "Hosts and networks that are not public and that webhooks may reach: hooks.internal,10.1.0.0/16.",
+            _networks,
+        ),
+    ] = None
+    webhook_http: Annotated[
+        bool, Option("Let webhooks go to http:// URLs, too; everybody on the way can read those.", _flag)
+    ] = False
     response_cache_bytes: Annotated[
         int, Option("Size of the cache of models' answers; 0 keeps none.", _size_or_none)
     ] = 0

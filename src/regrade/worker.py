@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import resource
 import signal
 import socket
@@ -45,6 +46,7 @@ from regrade.workflows.orphans import OrphanSweep
 from regrade.workflows.pulse import Heart
 from regrade.workflows.tuning_ports import TuningPorts
 from regrade.workflows.upkeep import Chore
+from regrade.workflows.webhook_delivery import WebhookDeliveries
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +144,13 @@ class Life:
         await asyncio.to_thread(upkeep.adopt_orphans, queue, world.workers)
         sys.stdout.buffer.write(READY_LINE)
         sys.stdout.buffer.flush()
+        webhooks = WebhookDeliveries(
+            world.webhook_deliveries, world.outbound, world.clock, jitter=random.random, metrics=world.metrics
+        )
+        delivering = asyncio.create_task(webhooks.run(self._stop))
         chores = [
             asyncio.create_task(
-                upkeep.repeat(_chores(world, queue), mine=lambda: world.workers.is_oldest(worker.id))
+                upkeep.repeat(_chores(world, queue, webhooks), mine=lambda: world.workers.is_oldest(worker.id))
             ),
             asyncio.create_task(upkeep.repeat(_chores_of_the_machine(world), mine=lambda: trains)),
         ]
@@ -153,6 +159,7 @@ class Life:
             each.cancel()
         take_no_more()
         await self._end_what_is_under_way(eval_runs)
+        await asyncio.wait([delivering], timeout=self._settings.shutdown_seconds)
         await asyncio.to_thread(world.monitoring.stop)
         await asyncio.to_thread(world.tracing.flush)
         await asyncio.to_thread(heart.end)
@@ -294,7 +301,7 @@ def _chores_of_the_machine(world: Outside) -> Sequence[Chore]:
     )
 
 
-def _chores(world: Outside, queue: engine.DbosQueue) -> Sequence[Chore]:
+def _chores(world: Outside, queue: engine.DbosQueue, webhooks: WebhookDeliveries) -> Sequence[Chore]:
     """What is done once for all workers."""
     files = Files(world.files, world.blobs, world.clock, world.ids)
     uploads = Uploads(world.uploads, world.files, world.blobs, world.clock, world.ids)
@@ -319,6 +326,7 @@ def _chores(world: Outside, queue: engine.DbosQueue) -> Sequence[Chore]:
         Chore(name="remove deleted and expired files", do=files.sweep),
         Chore(name="remove ended uploads", do=uploads.sweep),
         Chore(name="remove blobs that no record names", do=orphans.sweep),
+        Chore(name="forget webhooks that ended long ago", do=webhooks.sweep),
         Chore(
             name="remove expired responses",
             do=lambda: world.stored_objects.sweep(now=world.clock.now(), limit=_EXPIRED_AT_ONCE),

@@ -32,6 +32,7 @@ from regrade.api import (
     rewards,
     runs,
     uploads,
+    webhook_endpoints,
 )
 from regrade.api.context import Services, project
 from regrade.api.edge import Edge, EdgeOptions
@@ -137,7 +138,8 @@ def build_api(services: Services) -> FastAPI:
     for resource in (
         *(evals, runs, output_items, files, uploads, graders, models),
         *(chat_completions, responses, embeddings),
-        *(fine_tuning, checkpoint_permissions),
+        *(fine_tuning, checkpoint_permissions, webhook_endpoints),
     ):
         api.include_router(resource.router)
+    api.include_router(webhook_endpoints.router, prefix=webhook_endpoints.AZURE, include_in_schema=False)
     return api

@@ -26,6 +26,7 @@ from regrade.services.responses import Responses
 from regrade.services.rewards import Rewards
 from regrade.services.runs import Runs
 from regrade.services.uploads import Uploads
+from regrade.services.webhook_endpoints import WebhookEndpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Services:
     fine_tuning: FineTuning
     checkpoint_permissions: CheckpointPermissions
     rewards: Rewards
+    webhook_endpoints: WebhookEndpoints
     chat_completions: ChatCompletions
     responses: Responses
     embeddings: Embeddings

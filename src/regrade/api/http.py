@@ -160,6 +160,14 @@ async def document(request: Request) -> JsonObject:
 Document = Annotated[JsonObject, Depends(document)]
 
 
+async def optional_document(request: Request) -> JsonObject:
+    """The same, where no body is as good as an empty object."""
+    return await document(request) if await body_of(request) else {}
+
+
+OptionalDocument = Annotated[JsonObject, Depends(optional_document)]
+
+
 def _methods(scope: Scope) -> list[str]:
     """What can be done with the URL; the error itself knows only the first of its routes."""
     routes: list[BaseRoute] = scope["app"].routes

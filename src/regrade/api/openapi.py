@@ -21,13 +21,13 @@ _REF = "#/components/schemas/{model}"
 _SCHEMAS = "x-schemas"  # carries what a body refers to, from the route to the document
 
 
-def takes(model: type[BaseModel]) -> JsonObject:
+def takes(model: type[BaseModel], *, required: bool = True) -> JsonObject:
     """For a route's `openapi_extra`: its JSON body, which services parse themselves."""
     schema = model.model_json_schema(ref_template=_REF)
     schemas = {**schema.pop("$defs", {}), model.__name__: schema}
     reference = {"$ref": _REF.format(model=model.__name__)}
     return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": reference}}},
+        "requestBody": {"required": required, "content": {"application/json": {"schema": reference}}},
         _SCHEMAS: schemas,
     }
 

@@ -22,6 +22,8 @@ def worker(
     model_attempts: Annotated[int | None, setting("model_attempts")] = None,
     model_timeout: Annotated[int | None, setting("model_timeout")] = None,
     model_patience: Annotated[int | None, setting("model_patience")] = None,
+    webhook_private_networks: Annotated[str | None, setting("webhook_private_networks")] = None,
+    webhook_http: Annotated[bool | None, setting("webhook_http")] = None,
     response_cache_bytes: Annotated[str | None, setting("response_cache_bytes")] = None,
     local_models_memory: Annotated[str | None, setting("local_models_memory")] = None,
     local_models_idle: Annotated[int | None, setting("local_models_idle")] = None,

@@ -22,6 +22,9 @@ PREFIXES = {
     "checkpoint": "ftckpt_",
     "permission": "cp_",
     "worker": "worker_",
+    "webhook": "we_",
+    "delivery": "wh_",
+    "occurrence": "evt_",
 }
 
 

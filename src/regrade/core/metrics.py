@@ -59,6 +59,13 @@ MODEL_WAITING = Metric("regrade_model_waiting", "gauge", "Calls that wait for th
 ENDPOINT_DOWN = Metric(
     "regrade_endpoint_down", "gauge", "Processes whose calls wait because the endpoint is down.", ("endpoint",)
 )
+WEBHOOK_ATTEMPTS = Metric(
+    "regrade_webhook_attempts_total",
+    "counter",
+    "Attempts to deliver webhooks, by what became of them.",
+    ("outcome",),
+)
+WEBHOOKS_WAITING = Metric("regrade_webhooks_waiting", "gauge", "Webhooks that have not been delivered yet.")
 DATABASE_WRITES = Metric(
     "regrade_database_write_seconds",
     "histogram",
@@ -93,6 +100,8 @@ CATALOGUE: tuple[Metric, ...] = (
     SANDBOX_PROCESSES,
     SANDBOX_GRADES,
     SANDBOX_DEATHS,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOKS_WAITING,
     DATABASE_WRITES,
     DATABASE_BYTES,
     HTTP,

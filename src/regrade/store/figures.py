@@ -7,7 +7,7 @@ from regrade.core.jsontext import dumps, loads
 from regrade.core.metrics import Figures, Labels, Metric
 from regrade.store.database import Database
 from regrade.store.outages import repeats_undone
-from regrade.store.tables import chunks, process_figures, runs, workers
+from regrade.store.tables import chunks, process_figures, runs, webhook_deliveries, workers
 
 _GONE = ""
 """The row of all processes that are gone."""
@@ -82,6 +82,7 @@ class SqlFigures:
             .where(chunks.c.done.is_(False), runs.c.status == "in_progress")
             .limit(_MOST_CHUNKS)
         )
+        waiting = sa.select(sa.func.count()).where(webhook_deliveries.c.due_at.is_not(None))
         living = sa.select(sa.func.count()).select_from(workers).where(workers.c.ended_at.is_(None))
         with self._database.read() as connection:
             return [
@@ -92,6 +93,7 @@ class SqlFigures:
                     connection.execute(sa.select(sa.func.count()).select_from(undone.subquery())).scalar_one(),
                 ),
                 (metrics.WORKERS, (), connection.execute(living).scalar_one()),
+                (metrics.WEBHOOKS_WAITING, (), connection.execute(waiting).scalar_one()),
                 (metrics.DATABASE_BYTES, (), connection.execute(_SIZE[connection.dialect.name]).scalar_one()),
             ]
 

@@ -18,6 +18,7 @@ from regrade.core.entities import (
 )
 from regrade.core.errors import InvalidError
 from regrade.core.jsontext import dumps, loads
+from regrade.core.webhooks import OF_JOBS
 from regrade.store.creations import remember
 from regrade.store.database import Database
 from regrade.store.files import add_file
@@ -28,6 +29,7 @@ from regrade.store.tables import (
     fine_tuning_job_metadata,
     fine_tuning_jobs,
 )
+from regrade.store.webhook_deliveries import announce
 from regrade.types.json import JsonObject
 
 _AT_WORK = ("validating_files", "queued", "running")
@@ -143,6 +145,7 @@ class SqlFineTuning:
             add_models(connection, models)
             if file is not None:
                 add_file(connection, file)
+            _announce_end(connection, job, job.status, now=now)
         return True
 
     def ask_to_pause(self, job: FineTuningJob, event: JobEvent) -> bool:
@@ -172,6 +175,7 @@ class SqlFineTuning:
             found = connection.execute(changed.values(values)).rowcount > 0
             if found:
                 _tell(connection, job.number, [event])
+                _announce_end(connection, job, values.get("status"), now=event.created_at)
         return found
 
     def events(self, job: FineTuningJob, page: PageRequest) -> Page[JobEvent]:
@@ -222,6 +226,13 @@ class SqlFineTuning:
         gone = fine_tuning_jobs.update().where(_JOBS.number == job.number, _JOBS.status.in_(_ENDED))
         with self._database.write() as connection:
             connection.execute(gone.values(trainer=None))
+
+
+def _announce_end(connection: sa.Connection, job: FineTuningJob, status: str | None, *, now: int) -> None:
+    """Let webhooks tell of the job's end, where `status` is one."""
+    event_type = OF_JOBS.get(status or "")
+    if event_type is not None:
+        announce(connection, job.project, event_type, job.id, now=now)
 
 
 def _tell(connection: sa.Connection, number: int, events: Sequence[JobEvent]) -> None:

@@ -11,11 +11,13 @@ from regrade.core.errors import InvalidError, NotFoundError
 from regrade.core.ids import item_key, own_blob
 from regrade.core.jsontext import dumps, loads
 from regrade.core.results import Counts, Tally, merged
+from regrade.core.webhooks import OF_RUNS
 from regrade.store.creations import remember
 from regrade.store.database import Database
 from regrade.store.outages import repeats_undone
 from regrade.store.pages import taken
 from regrade.store.tables import chunks, evals, output_item_bodies, output_items, runs
+from regrade.store.webhook_deliveries import announce
 from regrade.types.json import JsonObject
 
 ACTIVE = ("queued", "in_progress")
@@ -149,7 +151,10 @@ class SqlRuns:
 def end_runs(
     connection: sa.Connection, which: sa.ColumnElement[bool], status: RunStatus, *, now: int, **values: Any
 ) -> None:
-    """End every active run of `which`: totals are frozen, and a new epoch refuses whoever still writes."""
+    """End every active run of `which`: totals are frozen, and a new epoch refuses whoever still writes.
+
+    Webhooks tell of it, unless the run is deleted: nobody could ask for it any more.
+    """
     active = sa.select(runs).where(which, runs.c.status.in_(ACTIVE)).order_by(runs.c.number).with_for_update()
     for row in connection.execute(active).mappings().all():
         run = _run(row)
@@ -162,11 +167,13 @@ def end_runs(
             .where(runs.c.number == run.number)
             .values(status=status, finished_at=now, tally=dumps(tally.as_json()), **_counts(tally), **values)
         )
+        if "deleted_at" not in values:
+            announce(connection, run.project, OF_RUNS[status], run.id, now=now)
 
 
 def delete_runs(connection: sa.Connection, which: sa.ColumnElement[bool], *, now: int) -> None:
     """Cancel and hide every run of `which`; `SqlRuns.sweep` removes their items."""
-    end_runs(connection, which, "canceled", now=now)
+    end_runs(connection, which, "canceled", now=now, deleted_at=now)
     connection.execute(runs.update().where(which, runs.c.deleted_at.is_(None)).values(deleted_at=now))
 
 

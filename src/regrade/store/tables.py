@@ -2,18 +2,11 @@
 
 import sqlalchemy as sa
 
+from regrade.store.columns import BigKey, few, metadata
 from regrade.store.text import Text
+from regrade.store.webhook_tables import webhook_deliveries, webhook_endpoints
 
-metadata = sa.MetaData()
-
-# A 64-bit key that SQLite takes as the table's own row id.
-BigKey = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
-def _few(name: str, column: str, which: str, on_sqlite: str | None = None) -> sa.Index:
-    """An index of the few rows that the background looks for, however many there are."""
-    return sa.Index(name, column, postgresql_where=sa.text(which), sqlite_where=sa.text(on_sqlite or which))
-
+__all__ = ["metadata", "webhook_deliveries", "webhook_endpoints"]  # beside those that are described here
 
 evals = sa.Table(
     "evals",
@@ -65,8 +58,8 @@ runs = sa.Table(
     sa.Column("tally", sa.LargeBinary),
     sa.Index("runs_of_eval", "eval_id", "id"),
     sa.Index("runs_by_status", "status", "id"),
-    _few("runs_to_sweep", "number", "deleted_at IS NOT NULL AND swept_at IS NULL"),
-    _few("runs_with_secrets", "number", "has_secrets IS true", "has_secrets IS 1"),
+    few("runs_to_sweep", "number", "deleted_at IS NOT NULL AND swept_at IS NULL"),
+    few("runs_with_secrets", "number", "has_secrets IS true", "has_secrets IS 1"),
     sqlite_autoincrement=True,  # a number is never given again: it is part of the items' keys
 )
 
@@ -93,7 +86,7 @@ chunks = sa.Table(
     sa.Column("tally", sa.LargeBinary, nullable=False),
     # JSON text: endpoints that are down while calls wait for them; null where none are.
     sa.Column("waiting", sa.LargeBinary),
-    _few("chunks_undone", "run_number", "done IS false", "done IS 0"),
+    few("chunks_undone", "run_number", "done IS false", "done IS 0"),
     sqlite_with_rowid=False,
 )
 
@@ -152,8 +145,8 @@ files = sa.Table(
     sa.Column("blob", Text),
     sa.Index("files_by_creation", "project", "id"),
     sa.Index("files_by_blob", "blob"),
-    _few("files_to_sweep", "deleted_at", "blob IS NOT NULL AND deleted_at IS NOT NULL"),
-    _few("files_to_expire", "expires_at", "blob IS NOT NULL AND expires_at IS NOT NULL"),
+    few("files_to_sweep", "deleted_at", "blob IS NOT NULL AND deleted_at IS NOT NULL"),
+    few("files_to_expire", "expires_at", "blob IS NOT NULL AND expires_at IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
