@@ -19,6 +19,7 @@ _NOT_PUBLIC = tuple(
             "64:ff9b:1::/48",  # a network's own translation to IPv4
             "2001::/32",  # Teredo, which tunnels to IPv4
             "2002::/16",  # 6to4, which tunnels to IPv4
+            "fec0::/10",  # what private addresses were before
         ),
     )
 )

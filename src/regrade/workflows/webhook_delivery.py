@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 72 * 3600
 """How long after an event an endpoint is still told of it."""
 LONGEST_PAUSE_SECONDS = 6 * 3600
-CLAIM_SECONDS = 30
-"""Well above what an attempt can take."""
+CLAIM_SECONDS = 15
+"""Above what an attempt can take."""
 _KEPT_SECONDS = 7 * 86_400
 _SWEPT_AT_ONCE = 1_000
 _AT_ONCE = 64
@@ -43,13 +43,15 @@ class WebhookDeliveries:
         *,
         jitter: Callable[[], float],
         metrics: Metrics,
+        look_s: float = _LOOK_SECONDS,
     ) -> None:
-        """`jitter` gives numbers from 0 to 1."""
+        """`jitter` gives numbers from 0 to 1, `look_s` is how long it takes until something due is found."""
         self._store = store
         self._outbound = outbound
         self._clock = clock
         self._jitter = jitter
         self._metrics = metrics
+        self._look_s = look_s
         self._busy: Counter[str] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -57,7 +59,7 @@ class WebhookDeliveries:
         under_way: set[asyncio.Task[None]] = set()
         stopped = asyncio.create_task(stop.wait())
         while not stop.is_set():
-            pause = _LOOK_SECONDS
+            pause = self._look_s
             try:
                 for delivery in await self._claim(_AT_ONCE - len(under_way)):
                     self._busy[delivery.endpoint.id] += 1
