@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from regrade.core.errors import ConfigurationError, UnavailableError
 from regrade.store.database import Database
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """All versions, oldest first; each has its file in migrations/versions."""
 
 _LOCK = 0x7265_6772_6164_6531
