@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -22,6 +22,9 @@ from regrade.ports.webhooks import UnreachableError
 TIMEOUT_SECONDS = 10.0
 _USER_AGENT = f"OpenAI/1.0 (Regrade/{__version__})"
 _RESOLVING_AT_ONCE = 16
+_REDIRECTS = 3
+_OK = 200
+_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 _URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)
 """What can be seen of ASCII, but for the backslash, which some take for a slash."""
 
@@ -68,19 +71,41 @@ class Outbound:
         problem = self.check(url)  # what is allowed may have changed since the URL was stored
         if problem is not None:
             raise UnreachableError(problem)
+        headers = {"content-type": "application/json", **headers}
         try:
-            async with aiohttp.ClientSession(
-                connector=self._connector(_host(url) or ""),
-                connector_owner=True,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                headers={"user-agent": _USER_AGENT, "content-type": "application/json"},
-            ) as session:
+            async with self._session(url) as session:
                 reply = await session.post(url, headers=headers, data=body, allow_redirects=False)
                 reply.close()
                 return reply.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except _FAILURES as error:
             raise UnreachableError(_reason(error, self._timeout_s)) from error
+
+    async def get(self, url: str, *, most_bytes: int) -> bytes:
+        """Fetch what lies there; each redirect is checked as the URL is."""
+        for _ in range(_REDIRECTS + 1):
+            problem = self.check(url)
+            if problem is not None:
+                raise UnreachableError(problem)
+            try:
+                async with self._session(url) as session:
+                    # Not compressed, so that what comes over the wire is all that there is.
+                    reply = await session.get(url, headers={"accept-encoding": "identity"}, allow_redirects=False)
+                    if "location" not in reply.headers:
+                        return await _content(reply, most_bytes)
+                    url = urljoin(url, reply.headers["location"])
+            except _FAILURES as error:
+                raise UnreachableError(_reason(error, self._timeout_s)) from error
+        raise UnreachableError(f"It leads on to other URLs more than {_REDIRECTS} times.")
+
+    def _session(self, url: str) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=self._connector(_host(url) or ""),
+            connector_owner=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            headers={"user-agent": _USER_AGENT},
+            auto_decompress=False,
+        )
 
     def _connector(self, host: str) -> aiohttp.TCPConnector:
         def guarded(info: tuple[Any, ...]) -> socket.socket:
@@ -125,6 +150,17 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing to give back: all requests share the threads."""
+
+
+async def _content(reply: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    if reply.status != _OK:
+        raise UnreachableError(f"It answered with the status {reply.status}.")
+    content = bytearray()
+    async for piece in reply.content.iter_any():
+        content += piece
+        if len(content) > most_bytes:
+            raise UnreachableError(f"It is larger than {most_bytes >> 20} MiB.")
+    return bytes(content)
 
 
 def _host(url: str) -> str | None:

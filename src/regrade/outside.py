@@ -82,6 +82,9 @@ class Outside:
     webhook_endpoints: SqlWebhookEndpoints
     webhook_deliveries: SqlWebhookDeliveries
     outbound: Outbound
+    """To the clients' webhooks."""
+    images: Outbound
+    """To images of training rows."""
     workers: SqlWorkers
     metrics: Metrics
     monitoring: Monitoring
@@ -128,7 +131,8 @@ def open_outside(settings: Settings) -> Outside:
         trainers=Launcher(_jobs_folder(settings, training), training),
         webhook_endpoints=SqlWebhookEndpoints(database),
         webhook_deliveries=SqlWebhookDeliveries(database),
-        outbound=_open_outbound(settings),
+        outbound=_open_outbound(settings, http=settings.webhook_http),
+        images=_open_outbound(settings, http=True),
         workers=SqlWorkers(database),
         metrics=metrics,
         tracing=_open_tracing(settings),
@@ -136,9 +140,9 @@ def open_outside(settings: Settings) -> Outside:
     )
 
 
-def _open_outbound(settings: Settings) -> Outbound:
+def _open_outbound(settings: Settings, *, http: bool) -> Outbound:
     named = settings.webhook_private_networks
-    return Outbound(allowed=Allowed.read(named.split(",")) if named else None, http=settings.webhook_http)
+    return Outbound(allowed=Allowed.read(named.split(",")) if named else None, http=http)
 
 
 def _open_tracing(settings: Settings) -> Tracing:

@@ -251,7 +251,7 @@ class Settings:
     webhook_private_networks: Annotated[
         str | None,
         Option(
-            "Hosts and networks that are not public and that webhooks may reach: hooks.internal,10.1.0.0/16.",
+            "Hosts and networks that are not public, where webhooks and images may be: hooks.internal,10.1.0.0/16.",
             _networks,
         ),
     ] = None

@@ -275,6 +275,7 @@ def _tuning(world: Outside, queue: engine.DbosQueue, models: Models, *, trains: 
             trainers=world.trainers,
             runs=world.runs,
             blobs=world.blobs,
+            images=world.images,
             engine=queue,
             models=models,
             ids=world.ids,

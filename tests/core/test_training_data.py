@@ -110,6 +110,15 @@ def test_bases_without_a_chat_template_learn_completions_only():
     assert "chat template" in read({"messages": [USER, HELLO]}, chat=False).message
 
 
+@pytest.mark.parametrize("method", ["dpo", "reinforcement"])
+def test_only_supervised_jobs_learn_from_images(method):
+    look = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}
+    row = {"messages": [look], "input": {"messages": [look]}}
+    found = read({**row, "preferred_output": [HELLO], "non_preferred_output": [HELLO]}, method, vision=True)
+    assert found.path.endswith("messages[0].content[0].image_url")
+    assert "only supervised jobs" in found.reason
+
+
 def test_images_are_for_bases_that_see():
     look = {
         "role": "user",
@@ -119,7 +128,7 @@ def test_images_are_for_bases_that_see():
     assert read({"messages": [look, HELLO]}).path == "messages[0].content[1].image_url"
     assert read({"messages": [{**look, "role": "assistant"}, HELLO]}, vision=True).path.endswith("image_url")
     for url in (
-        "http://example.com/a.png",
+        "ftp://example.com/a.png",
         "data:image/gif;base64,R0lG",
         "data:image/png;base64,R0lG",
         "data:image/png;base64,!",

@@ -5,7 +5,9 @@ import io
 
 import pytest
 
-from training.jobs import asked, log, make, metrics, run, weights
+from grading_route import equal, graders
+from regrade.core.training_job import Failed
+from training.jobs import asked, events, log, make, metrics, preference, prompt, run, weights
 
 ANSWERS = {"red": "yes", "blue": "no"}
 
@@ -105,3 +107,33 @@ def test_only_answers_are_learned_and_images_stand_before_them(seeing):
     learned = [tokenizer.decode([label for label in labels if label >= 0]) for labels in batch["labels"].tolist()]
     assert learned == ["no<|im_end|>", "yes<|im_end|>", "no<|im_end|>"]
     assert batch["pixel_values"].shape[0] == 3
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_a_vision_model_learns_preferences_from_texts(seeing, tmp_path, tuning):
+    rows = [preference(n) for n in range(16)]
+    given = {"method": "dpo", "n_epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "tuning": tuning}
+    folder = make(tmp_path, seeing, rows, rows[:4], vision=True, **given)
+    assert run(folder) == 0, log(folder)
+    assert metrics(folder)[4]["full_valid_reward_accuracy"] > 0.5
+    assert (folder.model / "processor_config.json").exists()
+
+
+def test_a_vision_model_is_rewarded_for_texts(seeing, tmp_path):
+    with graders(equal) as route:
+        given = {"method": "reinforcement", "n_epochs": 1, "batch_size": 4, "max_completion_tokens": 6}
+        folder = make(tmp_path, seeing, [prompt(n) for n in range(8)], vision=True, grading=route.grading, **given)
+        assert run(folder) == 0, log(folder)
+    assert sorted(metrics(folder)) == [1, 2]
+    assert (folder.model / "processor_config.json").exists()
+
+
+def test_a_broken_image_fails_the_job_with_its_row(seeing, tmp_path):
+    rows = [square(n) for n in range(12)]
+    part = rows[7]["messages"][0]["content"][0]["image_url"]
+    part["url"] = part["url"][:62]
+    folder = make(tmp_path, seeing, rows, vision=True, n_epochs=1, batch_size=4)
+    assert run(folder) == 1
+    failed = events(folder, Failed)[-1]
+    assert failed.code == "invalid_training_file"
+    assert "Row 8 of the training file: one of its images is broken" in failed.message

@@ -26,7 +26,7 @@ GRADER = {
 def base_model(folder: Path, **script) -> Path:
     """A folder that passes for a model with a chat template, and tells the trainer what to do."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text('{"vision_config": {}}' if script.get("sees") else "{}")
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
     (folder / "script.json").write_text(json.dumps(script))
     return folder
@@ -45,9 +45,9 @@ def configure(folder: Path, bases: dict[str, dict], *, launch: str | None = None
 
 
 @contextmanager
-def tuning_server(folder: Path, bases: dict[str, dict], **options) -> Iterator[Server]:
+def tuning_server(folder: Path, bases: dict[str, dict], *flags: str, **options) -> Iterator[Server]:
     config = configure(folder, bases, **options)
-    with serving(folder / "data", "--config", str(config)) as server:
+    with serving(folder / "data", "--config", str(config), *flags) as server:
         yield server
 
 

@@ -2,7 +2,8 @@
 
 `python trainer.py JOBDIR`, as `[training] launch` starts it. What it does is told by the base model's folder: a
 file `script.json` with `step_s` (how long a step takes), `fails` (a message to fail with), `dies_at` (a step),
-`silent` (it cannot begin), or `shows` (a variable of its environment, which it tells).
+`silent` (it cannot begin), `sees` (rows may have images), or `shows` (a variable of its environment, which it
+tells).
 """
 
 import json

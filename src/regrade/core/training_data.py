@@ -22,6 +22,8 @@ MAX_ROWS: Mapping[tuple[Method, bool], int] = {("reinforcement", False): 50_000,
 """(method, whether it is the validation file) -> most rows, where there is a limit."""
 MAX_IMAGE_ROWS = 50_000
 
+_BLIND = "the base model does not take images."
+_TEXT_ONLY = "only supervised jobs learn from images."
 _OUTPUTS = (
     ("preferred", "preferred_output", "preferred_completion"),
     ("non_preferred", "non_preferred_output", "non_preferred_completion"),
@@ -107,7 +109,7 @@ def _supervised(row: JsonObject, base: Base) -> JsonObject:
     if "messages" not in row and ("prompt" in row or "completion" in row):
         return _completion(row, base)
     _must_chat(base)
-    messages = conversation(row.get("messages"), "messages", vision=base.vision)
+    messages = conversation(row.get("messages"), "messages", no_images=None if base.vision else _BLIND)
     if not any(each["role"] == "assistant" and each.get("weight", 1) for each in messages):
         raise RowError(
             "there must be at least one assistant message, with a weight other than 0, to learn from.",
@@ -136,11 +138,11 @@ def _preference(row: JsonObject, base: Base) -> JsonObject:
     given = row.get("input")
     if not isinstance(given, dict):
         raise RowError("it must be an object with 'messages'.", param="input")
-    messages = conversation(given.get("messages"), "input.messages", vision=False)
+    messages = conversation(given.get("messages"), "input.messages", no_images=_TEXT_ONLY)
     found: JsonObject = {"messages": messages, **read_tools(given, at="input.")}
     for name, key, alias in _OUTPUTS:
         at = key if key in row or alias not in row else alias
-        output = read_messages(row.get(at), at, vision=False)
+        output = read_messages(row.get(at), at, no_images=_TEXT_ONLY)
         for n, message in enumerate(output):
             if message["role"] not in ("assistant", "tool"):
                 raise RowError("only assistant and tool messages can stand here.", param=f"{at}[{n}].role")
@@ -154,7 +156,7 @@ def _preference(row: JsonObject, base: Base) -> JsonObject:
 
 def _reinforcement(row: JsonObject, base: Base) -> JsonObject:
     _must_chat(base)
-    messages = conversation(row.get("messages"), "messages", vision=base.vision)
+    messages = conversation(row.get("messages"), "messages", no_images=_TEXT_ONLY)
     if messages[-1]["role"] != "user":
         raise RowError(
             "the last message must be the user's: the model is asked to answer it.",

@@ -13,12 +13,20 @@ MAX_IMAGE_BYTES = 10 * 1024 * 1024
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _DATA_URL = re.compile(r"data:image/(?:jpeg|jpg|png|webp);base64,", re.IGNORECASE)
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
+_REMOTE = re.compile(r"https?://", re.IGNORECASE)
+_SIGNATURES = {
+    re.compile(rb"\x89PNG\r\n\x1a\n"): "png",
+    re.compile(rb"\xff\xd8\xff"): "jpeg",
+    re.compile(rb"RIFF....WEBP", re.DOTALL): "webp",
+}
 
 
-def conversation(value: JsonValue, at: str, *, vision: bool) -> list[JsonObject]:
-    """A row's messages, of which there is at least one; tool messages answer calls that were made."""
-    messages = read_messages(value, at, vision=vision)
+def conversation(value: JsonValue, at: str, *, no_images: str | None) -> list[JsonObject]:
+    """A row's messages, of which there is at least one; tool messages answer calls that were made.
+
+    `no_images` says why there can be none, where that is so. Images at addresses stay as they are.
+    """
+    messages = read_messages(value, at, no_images=no_images)
     images = sum(len(image_parts(message)) for message in messages)
     if images > MAX_IMAGES:
         raise RowError(f"there are {images} images, but a row can have at most {MAX_IMAGES}.", param=at)
@@ -31,7 +39,22 @@ def image_parts(message: JsonObject) -> list[JsonObject]:
     return [part for part in content if part["type"] == "image_url"] if isinstance(content, list) else []
 
 
-def read_messages(value: JsonValue, at: str, *, vision: bool) -> list[JsonObject]:
+def is_remote(url: str) -> bool:
+    """Whether an image has to be fetched."""
+    return _REMOTE.match(url) is not None
+
+
+def kind_of(image: bytes, at: str) -> str:
+    """Of which kind an image is; `at` is where it stands. Raises RowError for one that cannot be learned from."""
+    if len(image) > MAX_IMAGE_BYTES:
+        raise RowError(f"the image is larger than {MAX_IMAGE_BYTES >> 20} MiB.", param=at)
+    kind = next((kind for signature, kind in _SIGNATURES.items() if signature.match(image)), None)
+    if kind is None:
+        raise RowError("it is no JPEG, PNG or WEBP image.", param=at)
+    return kind
+
+
+def read_messages(value: JsonValue, at: str, *, no_images: str | None) -> list[JsonObject]:
     """A list of messages in normal form. Raises RowError with the path of what is wrong."""
     if not isinstance(value, list):
         raise RowError("it must be a list of messages.", param=at)
@@ -39,7 +62,7 @@ def read_messages(value: JsonValue, at: str, *, vision: bool) -> list[JsonObject
         raise RowError("there must be at least one message.", param=at)
     messages: list[JsonObject] = []
     for n, message in enumerate(value):
-        messages.append(_message(message, f"{at}[{n}]", messages, vision=vision))
+        messages.append(_message(message, f"{at}[{n}]", messages, no_images=no_images))
     return messages
 
 
@@ -74,7 +97,7 @@ def _function(value: JsonValue, at: str) -> JsonObject:
     return value
 
 
-def _message(value: JsonValue, at: str, before: list[JsonObject], *, vision: bool) -> JsonObject:
+def _message(value: JsonValue, at: str, before: list[JsonObject], *, no_images: str | None) -> JsonObject:
     if not isinstance(value, dict):
         raise RowError("it must be an object with a role and a content.", param=at)
     role = value.get("role")
@@ -84,7 +107,7 @@ def _message(value: JsonValue, at: str, before: list[JsonObject], *, vision: boo
         raise RowError("only assistant messages have a weight.", param=f"{at}.weight")
     if role == "assistant":
         return _assistant(value, at, before)
-    content = _content(value.get("content"), f"{at}.content", images=role == "user", vision=vision)
+    content = _content(value.get("content"), f"{at}.content", images=role == "user", no_images=no_images)
     if role in ("tool", "function"):
         return {"role": "tool", "content": content, **_answers(value, at, before)}
     return {"role": "system" if role == "developer" else role, "content": content, **_name(value, at)}
@@ -98,7 +121,7 @@ def _assistant(value: JsonObject, at: str, before: list[JsonObject]) -> JsonObje
         content = value["refusal"]
     if content is None and not calls:
         raise RowError("an assistant message needs a content or tool calls.", param=f"{at}.content")
-    message["content"] = "" if content is None else _content(content, f"{at}.content", images=False, vision=False)
+    message["content"] = "" if content is None else _content(content, f"{at}.content", images=False, no_images=None)
     if calls:
         message["tool_calls"] = calls
     weight = value.get("weight")
@@ -161,18 +184,18 @@ def _name(value: JsonObject, at: str) -> JsonObject:
     return {"name": name}
 
 
-def _content(value: JsonValue, at: str, *, images: bool, vision: bool) -> str | list[JsonObject]:
+def _content(value: JsonValue, at: str, *, images: bool, no_images: str | None) -> str | list[JsonObject]:
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
         raise RowError("it must be a string or a list of parts.", param=at)
-    parts = [_part(part, f"{at}[{n}]", images=images, vision=vision) for n, part in enumerate(value)]
+    parts = [_part(part, f"{at}[{n}]", images=images, no_images=no_images) for n, part in enumerate(value)]
     if all(part["type"] == "text" for part in parts):
         return "".join(part["text"] for part in parts)
     return parts
 
 
-def _part(value: JsonValue, at: str, *, images: bool, vision: bool) -> JsonObject:
+def _part(value: JsonValue, at: str, *, images: bool, no_images: str | None) -> JsonObject:
     match value:
         case {"type": "text" | "input_text" | "output_text", "text": str(text)} | {
             "type": "refusal",
@@ -181,32 +204,31 @@ def _part(value: JsonValue, at: str, *, images: bool, vision: bool) -> JsonObjec
             return {"type": "text", "text": text}
         case {"type": "image_url", "image_url": image}:
             url = image.get("url") if isinstance(image, dict) else image
-            return _image(url, f"{at}.image_url", images=images, vision=vision)
+            return _image(url, f"{at}.image_url", images=images, no_images=no_images)
         case {"type": str(kind)} if kind not in ("text", "image_url"):
             raise RowError(f"parts of the type '{kind[:40]}' cannot be learned from.", param=f"{at}.type")
         case _:
             raise RowError("it must be a part with a type and what that type holds.", param=at)
 
 
-def _image(url: JsonValue, at: str, *, images: bool, vision: bool) -> JsonObject:
+def _image(url: JsonValue, at: str, *, images: bool, no_images: str | None) -> JsonObject:
     if not images:
         raise RowError("only user messages can hold images.", param=at)
-    if not vision:
-        raise RowError("the base model does not take images.", param=at)
+    if no_images is not None:
+        raise RowError(no_images, param=at)
     if not isinstance(url, str):
         raise RowError("it must be an object with a 'url'.", param=at)
+    if is_remote(url):
+        return {"type": "image_url", "image_url": {"url": url}}
     start = _DATA_URL.match(url)
     if start is None:
         raise RowError(
-            "it must be a data URL with a JPEG, PNG or WEBP image in base64. Regrade fetches none for training.",
+            "it must begin with http:// or https://, or be a data URL with a JPEG, PNG or WEBP image in base64.",
             param=f"{at}.url",
         )
     try:
         image = base64.b64decode(url[start.end() :], validate=True)
     except binascii.Error as error:
         raise RowError("its base64 is not valid.", param=f"{at}.url") from error
-    if len(image) > MAX_IMAGE_BYTES:
-        raise RowError(f"the image is larger than {MAX_IMAGE_BYTES >> 20} MiB.", param=f"{at}.url")
-    if not image.startswith(_SIGNATURES):
-        raise RowError("it is no JPEG, PNG or WEBP image.", param=f"{at}.url")
+    kind_of(image, f"{at}.url")
     return {"type": "image_url", "image_url": {"url": url}}

@@ -19,6 +19,10 @@ class Outbound(Protocol):
         """What is wrong with a URL, as a sentence; whether its host can be reached shows when it is asked."""
         ...
 
+    async def get(self, url: str, *, most_bytes: int) -> bytes:
+        """Fetch, following few redirects, at most so many bytes. From any event loop. Raises UnreachableError."""
+        ...
+
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> int:
         """Send, following no redirect; the status of the answer. From any event loop. Raises UnreachableError."""
         ...

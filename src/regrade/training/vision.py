@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from regrade.core.errors import RowError
 from regrade.core.jsontext import loads
 from regrade.training.encoding import IGNORED, Encoder
 from regrade.types.json import JsonObject
@@ -63,15 +64,22 @@ class Seer:
 
 
 def images(messages: Sequence[JsonObject]) -> list[Any]:
-    """The images of a row, in order."""
+    """The images of a row, in order. Raises RowError for one that cannot be read."""
     found = []
     for message in messages:
         if isinstance(message["content"], list):
             for part in message["content"]:
                 if part["type"] == "image_url":
                     data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
-                    found.append(Image.open(io.BytesIO(data)).convert("RGB"))
+                    found.append(_image(data))
     return found
+
+
+def _image(data: bytes) -> Any:
+    try:
+        return Image.open(io.BytesIO(data)).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RowError("one of its images is broken, or has more pixels than any should have.") from error
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -85,7 +85,8 @@ class FineTuningJobs:
             raise RegradeError(
                 f"The base model '{job.base}' cannot be read at {weights.path}.", code="invalid_base_model"
             ) from error
-        return TrainingFiles(self._ports.blobs, self._ports.trainers).read(job, base, lambda: self._wanted(job))
+        files = TrainingFiles(self._ports.blobs, self._ports.trainers, self._ports.images)
+        return files.read(job, base, lambda: self._wanted(job))
 
     def _check_files(self, job: FineTuningJob) -> FineTuningJob:
         rows = self._rows(job)

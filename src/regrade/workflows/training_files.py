@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from regrade.core.entities import FineTuningJob
 from regrade.core.errors import NotFoundError, RegradeError
-from regrade.core.training_data import Base, RowProblem, count_problem, read_rows
+from regrade.core.training_data import Base, RowProblem, TrainingRow, count_problem, read_rows
 from regrade.core.training_job import Method
 from regrade.ports.blobs import Blobs
 from regrade.ports.fine_tuning import Trainers
+from regrade.ports.webhooks import Outbound
 from regrade.types.json import JsonObject
+from regrade.workflows.training_images import RemoteImages
 
 _PROBLEMS_TOLD = 20
 _LINES_BETWEEN_LOOKS = 5_000
@@ -40,8 +42,10 @@ class _Reading:
 class TrainingFiles:
     """Checks both files of a job and keeps their rows in normal form. Memory does not grow with them."""
 
-    def __init__(self, blobs: Blobs, trainers: Trainers) -> None:
+    def __init__(self, blobs: Blobs, trainers: Trainers, outbound: Outbound) -> None:
+        """`outbound` fetches images that rows name by their addresses."""
         self._blobs = blobs
+        self._outbound = outbound
         self._trainers = trainers
 
     def read(self, job: FineTuningJob, base: Base, wanted: Callable[[], bool]) -> int:
@@ -58,7 +62,8 @@ class TrainingFiles:
         found = _Reading()
         try:
             with self._blobs.open(blob or "") as lines:
-                right = _right_rows(iter(lines), method, base, found, wanted)
+                rows = RemoteImages(self._outbound).fetched(read_rows(iter(lines), method, base))
+                right = _right_rows(rows, found, wanted)
                 self._trainers.write_rows(job.id, right, validation=validation)
         except NotFoundError as error:
             raise InvalidFilesError(
@@ -82,10 +87,10 @@ class TrainingFiles:
 
 
 def _right_rows(
-    lines: Iterator[bytes], method: Method, base: Base, found: _Reading, wanted: Callable[[], bool]
+    rows: Iterator[TrainingRow | RowProblem], found: _Reading, wanted: Callable[[], bool]
 ) -> Iterator[JsonObject]:
     """The rows that are right; the others are counted, and the first of them noted."""
-    for number, each in enumerate(read_rows(lines, method, base)):
+    for number, each in enumerate(rows):
         if number % _LINES_BETWEEN_LOOKS == 0 and not wanted():
             raise NotWantedError("The job has ended.")
         if isinstance(each, RowProblem):

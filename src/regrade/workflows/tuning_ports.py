@@ -8,6 +8,7 @@ from regrade.ports.fine_tuning import FineTunedModelStore, FineTuningStore, Trai
 from regrade.ports.models import ModelPort
 from regrade.ports.store import RunStore
 from regrade.ports.system import Clock, Ids
+from regrade.ports.webhooks import Outbound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class TuningPorts:
     trainers: Trainers
     runs: RunStore
     blobs: Blobs
+    images: Outbound
+    """Fetches images of rows."""
     engine: Engine
     models: ModelPort
     ids: Ids
