@@ -1,5 +1,6 @@
 """A stand-in stranger: it receives webhooks over a real socket, keeps them, and answers as it is told."""
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,12 @@ class Received:
 class Stranger:
     """Receives on its own port. Answers are statuses, or callables that get the handler; the last one stays."""
 
-    def __init__(self, answers: Sequence[int | Callable[[BaseHTTPRequestHandler], None]] = (200,), port: int = 0):
+    def __init__(
+        self,
+        answers: Sequence[int | Callable[[BaseHTTPRequestHandler], None]] = (200,),
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ):
         self.received: list[Received] = []
         self._changed = threading.Condition()
         stranger = self
@@ -47,9 +53,11 @@ class Stranger:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/hook"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/hook"
 
     def wait(self, count: int, seconds: float = 60) -> list[Received]:
         """All requests once there are so many."""
@@ -63,8 +71,8 @@ class Stranger:
 
 
 @contextmanager
-def stranger(*answers, port: int = 0):
-    running = Stranger(answers or (200,), port)
+def stranger(*answers, port: int = 0, tls: ssl.SSLContext | None = None):
+    running = Stranger(answers or (200,), port, tls)
     try:
         yield running
     finally:

@@ -1,5 +1,8 @@
 """Webhook endpoints through the SDK, as it is."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx2
 import openai
 import pytest
@@ -197,6 +200,24 @@ def test_a_test_that_nobody_answers_is_an_error_that_says_why(client):
     with pytest.raises(openai.BadRequestError) as caught:
         client.webhooks.test(made.id, event_type="video.completed")
     assert caught.value.param == "event_type"
+
+
+def test_so_many_tests_at_once_and_no_more(client):
+    def hang(handler):
+        released.wait(60)
+
+    released = threading.Event()
+    with stranger(hang) as there, ThreadPoolExecutor(8) as testers:
+        made = create(client, url=there.url)
+        try:
+            for _ in range(8):
+                testers.submit(client.webhooks.test, made.id, event_type="eval.run.failed")
+            there.wait(8)
+            with pytest.raises(openai.InternalServerError, match="Try again") as caught:
+                client.webhooks.test(made.id, event_type="eval.run.failed")
+        finally:
+            released.set()
+    assert caught.value.status_code == 503
 
 
 def test_azure_has_the_same_below_dashboard_and_calls_it_by_its_own_name(told, client):
