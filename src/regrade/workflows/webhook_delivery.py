@@ -52,7 +52,7 @@ class WebhookDeliveries:
         self._jitter = jitter
         self._metrics = metrics
         self._look_s = look_s
-        self._busy: Counter[str] = Counter()
+        self._busy: Counter[str] = Counter()  # attempts under way by endpoint, where there are any
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver whatever is due until told to stop; then end the attempts that are under way."""
@@ -81,9 +81,13 @@ class WebhookDeliveries:
         if room <= 0:
             return []
         now = self._clock.now()
-        busy = [endpoint for endpoint, count in self._busy.items() if count]
         return await asyncio.to_thread(
-            self._store.claim, now=now, until=now + CLAIM_SECONDS, limit=room, each=_AT_ONCE_EACH, busy=busy
+            self._store.claim,
+            now=now,
+            until=now + CLAIM_SECONDS,
+            limit=room,
+            each=_AT_ONCE_EACH,
+            busy=list(self._busy),
         )
 
     async def _attempt(self, delivery: Delivery) -> None:
