@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from regrade import __version__
 from regrade.core.addresses import Allowed, is_public, parse
-from regrade.ports.webhooks import UnreachableError
+from regrade.ports.outbound import UnreachableError
 
 TIMEOUT_SECONDS = 10.0
 _USER_AGENT = f"OpenAI/1.0 (Regrade/{__version__})"

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 
 import httpx2
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -84,10 +85,10 @@ def test_what_did_not_arrive_is_sent_again_under_the_same_id_with_a_new_signatur
     def drop(handler):
         handler.close_connection = True
 
-    with stranger(500, drop, 307, 200) as there:
+    with stranger(500, drop, 200) as there:
         endpoint = subscribe(client, f"{there.url}?token=geheim")
         wait(client, start_run(client))
-        attempts = there.wait(4, 90)
+        attempts = there.wait(3)
         for got in attempts:
             unwrapped(client, endpoint, got)
     assert len({got.headers["webhook-id"] for got in attempts}) == len({got.body for got in attempts}) == 1
@@ -101,11 +102,12 @@ def test_what_did_not_arrive_is_sent_again_under_the_same_id_with_a_new_signatur
     assert "geheim" not in log
     counted = {}
     deadline = time.monotonic() + 40
-    while counted.get(("regrade_webhook_attempts_total", ("outcome", "failed")), 0) < 3:
+    while counted.get(("failed",), 0) < 2 or not counted.get(("delivered",)):
         assert time.monotonic() < deadline, counted
         time.sleep(0.2)
-        counted = samples(httpx2.get(f"{told.url}/metrics").text)
-    assert ("regrade_webhook_attempts_total", ("outcome", "delivered")) in counted
+        found = samples(httpx2.get(f"{told.url}/metrics").text)
+        counted = {key[1][1:]: value for key, value in found.items() if key[0] == "regrade_webhook_attempts_total"}
+    assert found["regrade_webhooks_waiting",] == 0
 
 
 def test_an_endpoint_that_hangs_holds_nobody_up(client):
@@ -165,6 +167,8 @@ def test_an_event_outlives_kill_9_between_the_end_and_the_delivery(tmp_path, new
 
 def test_an_event_outlives_kill_9_in_the_middle_of_its_delivery(tmp_path):
     def die(handler):
+        for worker in psutil.Process(server.process.pid).children():
+            worker.kill()
         server.kill()
 
     with stranger(die, 200) as there:

@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from regrade.core.addresses import Allowed
 from regrade.outbound import Outbound
-from regrade.ports.webhooks import UnreachableError
+from regrade.ports.outbound import UnreachableError
 from stranger import stranger
 
 HERE = Allowed.read(["127.0.0.0/8"])

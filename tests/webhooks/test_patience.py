@@ -36,11 +36,11 @@ def database(tmp_path):
 class Delivering:
     """One worker's deliveries, in a thread with an event loop."""
 
-    def __init__(self, database, clock):
+    def __init__(self, database, clock, *, timeout_s=5):
         self._metrics = Metrics()
         self.deliveries = WebhookDeliveries(
             SqlWebhookDeliveries(database),
-            Outbound(allowed=Allowed.read(["127.0.0.0/8"]), http=True),
+            Outbound(allowed=Allowed.read(["127.0.0.0/8"]), http=True, timeout_s=timeout_s),
             clock,
             jitter=lambda: 0.5,
             metrics=self._metrics,
@@ -111,6 +111,19 @@ def test_pauses_grow_to_six_hours_and_after_three_days_it_is_given_up(database):
     assert [int(got.headers["webhook-timestamp"]) for got in received] == times
     for got in received:
         CLIENT.webhooks.verify_signature(got.body, got.headers, secret=SECRET.text, tolerance=EVER)
+
+
+def test_only_2xx_is_success(database):
+    def silent(handler):
+        time.sleep(1)
+
+    clock = HandClock()
+    with stranger(307, 304, 404, 500, silent, 299) as there, Delivering(database, clock, timeout_s=0.3) as worker:
+        subscribe(database, there.url, now=clock.time)
+        for attempt in range(1, 6):
+            clock.time = worker.after(attempt).due_at
+        assert worker.after(6).delivered
+        assert len(there.received) == 6
 
 
 def test_an_old_secret_signs_until_its_time_is_over(database):

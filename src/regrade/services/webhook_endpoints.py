@@ -10,8 +10,9 @@ from regrade.core.errors import InvalidError, NotFoundError, StateError, Unavail
 from regrade.core.jsontext import dumps
 from regrade.core.parsing import parse
 from regrade.core.webhooks import EVENT_TYPES, WebhookEndpoint, hint, new_secret, signed_headers
+from regrade.ports.outbound import Outbound, UnreachableError
 from regrade.ports.system import Clock, Ids
-from regrade.ports.webhooks import Outbound, UnreachableError, WebhookEndpointStore
+from regrade.ports.webhooks import WebhookEndpointStore
 from regrade.types.json import JsonObject
 from regrade.types.webhooks import (
     CreateWebhookEndpoint,

@@ -9,7 +9,7 @@ from regrade.core.training_data import Base, RowProblem, TrainingRow, count_prob
 from regrade.core.training_job import Method
 from regrade.ports.blobs import Blobs
 from regrade.ports.fine_tuning import Trainers
-from regrade.ports.webhooks import Outbound
+from regrade.ports.outbound import Outbound
 from regrade.types.json import JsonObject
 from regrade.workflows.training_images import RemoteImages
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from regrade.core.errors import RowError
 from regrade.core.training_data import RowProblem, TrainingRow
 from regrade.core.training_messages import MAX_IMAGE_BYTES, image_parts, is_remote, kind_of
-from regrade.ports.webhooks import Outbound, UnreachableError
+from regrade.ports.outbound import Outbound, UnreachableError
 from regrade.types.json import JsonObject
 
 _AT_ONCE = 8

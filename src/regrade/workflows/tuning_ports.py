@@ -6,9 +6,9 @@ from regrade.ports.blobs import Blobs
 from regrade.ports.engine import Engine
 from regrade.ports.fine_tuning import FineTunedModelStore, FineTuningStore, Trainers
 from regrade.ports.models import ModelPort
+from regrade.ports.outbound import Outbound
 from regrade.ports.store import RunStore
 from regrade.ports.system import Clock, Ids
-from regrade.ports.webhooks import Outbound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

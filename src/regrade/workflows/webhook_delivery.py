@@ -12,8 +12,9 @@ from math import ceil
 
 from regrade.core.metrics import WEBHOOK_ATTEMPTS, Metrics
 from regrade.core.webhooks import Delivery, signed_headers
+from regrade.ports.outbound import Outbound, UnreachableError
 from regrade.ports.system import Clock
-from regrade.ports.webhooks import Outbound, UnreachableError, WebhookDeliveryStore
+from regrade.ports.webhooks import WebhookDeliveryStore
 
 logger = logging.getLogger(__name__)
 
