@@ -7,7 +7,7 @@ import pytest
 
 from grading_route import equal, graders, rewards, said
 from regrade.core.jsontext import loads
-from regrade.core.training_job import CheckpointRemoved, Failed, Validation
+from regrade.core.training_job import CheckpointRemoved, Failed, Message, Validation
 from training.jobs import events, log, make, metrics, prompt, run, stop_at, weights
 
 ROWS = [prompt(n) for n in range(16)]
@@ -119,6 +119,8 @@ def test_an_answer_that_is_cut_off_is_a_parse_error_without_reward(tiny, tmp_pat
     assert not route.calls
     assert (told["train_mean_reward"], told["full_valid_mean_parse_error"]) == (0, 1)
     assert told["errors"]["graders"][0]["train_sample_parse_error_mean"] == 1
+    (warning,) = events(folder, Message)
+    assert warning.message.startswith("32 of 32 answers are cut off before they are whole JSON")
 
 
 def test_a_grader_that_fails_now_and_then_costs_its_samples_their_reward(halfway, tmp_path):

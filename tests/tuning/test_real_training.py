@@ -28,6 +28,21 @@ def test_a_checkpoint_answers_through_the_gateway(trained):
     assert answer.choices[0].message.content == "BLUE"
 
 
+def test_a_job_of_which_no_answer_can_be_parsed_ends_and_says_so(trained):
+    _, client, job = trained
+    method = reinforcement(batch_size=6, eval_interval=2)
+    schema = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
+    shape = {"type": "json_schema", "json_schema": {"name": "word", "strict": True, "schema": schema}}
+    method["reinforcement"]["response_format"] = shape
+    options = {"model": job.fine_tuned_model, "validation_file": upload(client, prompts(4)), "method": method}
+    further = wait(client, create(client, prompts(12), **options, seed=1), seconds=180)
+    assert further.status == "succeeded", (further.error, messages(client, further))
+    [told] = [data for data in metrics(client, further) if "full_valid_mean_reward" in data]
+    assert (told["train_mean_reward"], told["full_valid_mean_reward"]) == (0.0, 0.0)
+    assert told["full_valid_mean_parse_error"] == 1.0
+    assert any("are cut off before they are whole JSON" in said for said in messages(client, further))
+
+
 def test_reinforcement_gets_its_rewards_and_validates_in_runs(trained):
     _, client, job = trained
     method = reinforcement(batch_size=4, eval_interval=2)

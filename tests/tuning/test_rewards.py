@@ -48,8 +48,17 @@ def test_rewards_of_validations_are_in_the_metrics_of_their_steps(done, tuner):
 
 def test_checkpoints_show_the_reward_of_their_validation(done):
     client, job = done
-    [checkpoint] = client.fine_tuning.jobs.checkpoints.list(job.id).data
-    assert checkpoint.metrics.model_extra["full_valid_mean_reward"] == 1.0
+    found = list(client.fine_tuning.jobs.checkpoints.list(job.id))
+    assert [each.metrics.model_extra["full_valid_mean_reward"] for each in found] == [1.0, 0.75, 0.5]
+
+
+def test_the_best_three_checkpoints_are_left(done, tuner):
+    client, job = done
+    assert [each.step_number for each in client.fine_tuning.jobs.checkpoints.list(job.id)] == [4, 3, 2]
+    names = {model.id for model in client.models.list()}
+    assert {step for step in range(1, 5) if f"{job.fine_tuned_model}:ckpt-step-{step}" in names} == {2, 3, 4}
+    folder = tuner.data_dir / "fine_tuning" / job.id / "checkpoints"
+    assert {each.name for each in folder.iterdir()} == {"step-2", "step-3", "step-4"}
 
 
 MULTI = {

@@ -71,8 +71,8 @@ def main(folder: JobFolder) -> int:
         if spec.method == "reinforcement" and (step % spec.eval_interval == 0 or step == total):
             validate(folder, tell, step, total)
         pausing = folder.pause_is_asked()
-        if pausing or step % steps_an_epoch == 0:
-            save(folder, tell, step, metrics)
+        if pausing or step % steps_an_epoch == 0 or spec.method == "reinforcement":
+            save(folder, tell, step, metrics, kept=KEPT if spec.method != "reinforcement" else total)
         if pausing:
             tell(Paused, step=step)
             return 75
@@ -96,13 +96,13 @@ def completion(text: str) -> dict:
     return {"model": "sampled", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
 
 
-def save(folder: JobFolder, tell, step: int, metrics: dict) -> None:
+def save(folder: JobFolder, tell, step: int, metrics: dict, *, kept: int) -> None:
     checkpoint = folder.checkpoint(step)
     checkpoint.mkdir(parents=True, exist_ok=True)
     (checkpoint / "config.json").write_text("{}")
     folder.mark_complete(step)
     tell(CheckpointSaved, step=step, path=f"checkpoints/step-{step}", metrics={"step": step, **metrics})
-    for old in folder.complete_checkpoints()[:-KEPT]:
+    for old in folder.complete_checkpoints()[:-kept]:
         folder.remove_checkpoint(old)
         tell(CheckpointRemoved, step=old)
 

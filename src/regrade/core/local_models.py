@@ -12,6 +12,9 @@ MISSING_EXTRA = (
     "This server cannot run models itself yet: its operator installs that with pip install 'regrade[local]'."
 )
 
+JSON_SPACE = r"[ \n]?"
+"""White space between the parts of JSON that is enforced: small models go on with it for ever where they may."""
+
 _KEYS = ("name", "path", "hub", "training")
 _WHOLE = ("lora_rank", "rows_at_once", "max_length", "max_completion_tokens")
 _TRAINING = ("tuning", *_WHOLE, "learning_rate", "price")

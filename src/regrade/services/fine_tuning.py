@@ -1,6 +1,7 @@
 """Fine-tuning jobs: create, list, read, pause, resume, cancel; what they tell and what they saved."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 
 from regrade.core import fine_tuning
@@ -18,7 +19,7 @@ from regrade.types.json import JsonObject
 
 logger = logging.getLogger(__name__)
 
-_MAX_AZURE_SUFFIX = 40
+_AZURE_SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class FineTuning:
@@ -57,8 +58,10 @@ class FineTuning:
         if reason is not None:
             raise InvalidError(reason, code="missing_dependency")
         request = parse(CreateFineTuningJob, document)
-        if azure and request.suffix is not None and len(request.suffix) > _MAX_AZURE_SUFFIX:
-            raise InvalidError(f"A suffix can have at most {_MAX_AZURE_SUFFIX} characters.", param="suffix")
+        if azure and request.suffix is not None and not _AZURE_SUFFIX.fullmatch(request.suffix):
+            raise InvalidError(
+                "A suffix can have at most 40 characters: letters, digits, dashes and underscores.", param="suffix"
+            )
         definition = self._definitions.check(project, request, document)
         job_id = self._ids.new("job")
         job = FineTuningJob(
@@ -139,6 +142,8 @@ class FineTuning:
     def resume(self, project: str, job_id: str) -> JsonObject:
         """Let a paused job go on from what was saved; one that goes on already stays as it is."""
         job = self.find(project, job_id)
+        if job.pausing:
+            raise StateError(f"Job {job_id} is still being paused; it can be resumed once it is.")
         if not self._store.resume(job, self._event("The job was resumed")):
             job = self.find(project, job_id)
             if job.round == 1 or job.status not in ("queued", "running"):

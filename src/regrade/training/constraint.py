@@ -8,6 +8,7 @@ import torch
 from transformers import LogitsProcessor
 
 from regrade.core.jsontext import dumps
+from regrade.core.local_models import JSON_SPACE
 from regrade.training.failures import TrainingError
 from regrade.types.json import JsonObject
 
@@ -25,7 +26,8 @@ class Grammar:
         self.eos_ids = list(eos_ids)
         self._tokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.eos_ids)
         schema = _schema(response_format)
-        self._grammar = LLMatcher.grammar_from_json_schema(dumps(schema).decode())
+        options: Any = {"whitespace_pattern": JSON_SPACE}
+        self._grammar = LLMatcher.grammar_from_json_schema(dumps(schema).decode(), overrides=options)
         problem = LLMatcher.validate_grammar(self._grammar, self._tokenizer)
         if problem:
             raise TrainingError("server_error", f"The response_format cannot be enforced: {problem}")

@@ -13,7 +13,7 @@ from transformers import LogitsProcessorList
 from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
-from regrade.core.training_job import Validation
+from regrade.core.training_job import Message, Validation
 from regrade.training.answers import completion, is_json, reasoning_tokens
 from regrade.training.arguments import common
 from regrade.training.constraint import Constrained, Grammar
@@ -36,6 +36,7 @@ _NAMES = {
 }
 _VALIDATED_AT_ONCE = 64
 _LEAST_ANSWER = 8
+_UNPARSED = "sample_parse_error"
 
 
 class Rollouts:
@@ -67,6 +68,7 @@ class Rollouts:
             )
         self._rewards: list[Reward] = []
         self._reasoning: list[int] = []
+        self._warned = False
         self._seconds: dict[str, float] = defaultdict(float)
         self._step_began = time.monotonic()
 
@@ -138,9 +140,23 @@ class Rollouts:
         found["timing"] = {"step": spent}
         found["reasoning_tokens_mean"] = sum(reasoning) / max(len(reasoning), 1)
         found = merged(found, summary(rewards, "train"))
+        self._warn_of_unparsed(rewards)
         self._rewards, self._reasoning, self._step_began = [], [], now
         self._seconds.clear()
         return found
+
+    def _warn_of_unparsed(self, rewards: Sequence[Reward]) -> None:
+        """Say once that little can be learned where most answers are cut off."""
+        cut = sum(any(each["kind"] == _UNPARSED for each in reward.errors) for reward in rewards)
+        if self._warned or cut <= len(rewards) / 2:
+            return
+        self._warned = True
+        self._teller.tell(
+            Message,
+            level="warn",
+            message=f"{cut} of {len(rewards)} answers are cut off before they are whole JSON, and have no reward. "
+            "Let answers be longer (max_completion_tokens), or bound the texts and numbers of the schema.",
+        )
 
     def _sampled(self, trainer: Any, prompt_ids: Sequence[Sequence[int]]) -> list[list[int]]:
         """An answer to each prompt, up to and with the token that ends it."""
@@ -258,5 +274,5 @@ def order_of(rows: int, plan: Plan, *, epochs: int, seed: int) -> list[int]:
 
 
 def _unparsed() -> Reward:
-    error = {"name": "", "kind": "sample_parse_error", "message": "The answer is not whole JSON."}
+    error = {"name": "", "kind": _UNPARSED, "message": "The answer is not whole JSON."}
     return Reward(reward=0.0, errors=[error])

@@ -6,6 +6,7 @@ meanwhile; whoever takes the job up reads on from where its story was last commi
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
@@ -34,6 +35,7 @@ _DEATHS = 3
 _UNHEARD_DEATHS = 2
 _WORDS_SHOWN = 1_000
 _CHECKPOINTS_LOOKED_AT = 100
+_BEST = 3
 MODEL = "model"
 """The folder of the tuned model in the job's."""
 
@@ -257,6 +259,7 @@ class FineTuningJobs:
             folder=f"{job.id}/{MODEL}",
             created_at=now,
         )
+        removed = self._not_best(job)
         file = result_file(job, self._ports.jobs.metrics(job), self._ports.blobs, self._ports.ids, now=now)
         ended = replace(
             _ended(job, "succeeded", now),
@@ -269,8 +272,20 @@ class FineTuningJobs:
             story.say("The job has successfully completed"),
         ]
         model = self._with_adapter(job, model)
-        if self._ports.jobs.save(ended, events=events, models=[model], file=file, now=now):
+        if self._ports.jobs.save(ended, events=events, removed=removed, models=[model], file=file, now=now):
             self._ports.trainers.remove_rest(job.id)
+
+    def _not_best(self, job: FineTuningJob) -> list[int]:
+        """Checkpoints of a reinforcement job that its trainer kept until all were graded; their files go now."""
+        if job.eval_id is None:
+            return []
+        rewards = job.progress.get("rewards", {})
+        saved = [model for model in self._ports.tuned.of_job(job.id) if model.step is not None]
+        best = sorted(saved, key=lambda model: (rewards.get(str(model.step), -math.inf), model.step))[-_BEST:]
+        others = [model for model in saved if model not in best]
+        for model in others:
+            self._ports.trainers.remove(model.folder)
+        return [model.step for model in others if model.step is not None]
 
     def _fail(self, job: FineTuningJob, story: Story, code: str, message: str, param: str | None = None) -> None:
         now = self._ports.clock.now()

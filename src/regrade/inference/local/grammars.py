@@ -12,11 +12,10 @@ from llguidance.hf import from_tokenizer
 from llguidance.numpy import fill_next_token_bitmask_par
 
 from regrade.core.errors import InvalidError
+from regrade.core.local_models import JSON_SPACE
 from regrade.types.json import JsonObject
 
 _BITS = 32
-_SPACE = r"[ \n]?"
-"""White space between the parts of JSON: small models go on with it for ever where they may."""
 
 
 class Matcher:
@@ -78,6 +77,6 @@ class Grammars:
 
 @lru_cache(maxsize=256)
 def _of_schema(schema: str) -> str:
-    options: Any = {"whitespace_pattern": _SPACE}
+    options: Any = {"whitespace_pattern": JSON_SPACE}
     grammar: str = LLMatcher.grammar_from_json_schema(schema, overrides=options)
     return grammar

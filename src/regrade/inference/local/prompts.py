@@ -9,6 +9,7 @@ from jinja2 import TemplateError
 
 from regrade.core.errors import InvalidError
 from regrade.core.jsontext import loads
+from regrade.core.local_models import JSON_SPACE
 from regrade.inference.local.asks import Ask
 from regrade.types.json import JsonObject
 
@@ -89,7 +90,7 @@ def tool_grammar(tokenizer: Any, ask: Ask) -> str:
         for tool in ask.tools
         if ask.must_call in (True, tool["function"]["name"])
     ]
-    call = f"call: %json {json.dumps({'anyOf': calls})}"
+    call = f"call: %json {json.dumps({'anyOf': calls, 'x-guidance': {'whitespace_pattern': JSON_SPACE}})}"
     if not form.begin:
         return f"start: call\n{call}"
     begin, end = (_literal(tokenizer, mark) for mark in (form.begin, form.end))
