@@ -21,8 +21,10 @@ demo-tuning: .venv/train.stamp ## Train a tiny model, supervised and by reinforc
 extras: .venv/train.stamp ## Install what fine-tuning and local models need; then `make test` tests them too
 	@$(PIP) --editable '.[wandb]'
 
+# Tests wait as much as they compute, so two processors bear three of them. Each takes a part of the folders, whose
+# servers are then started once, and in the end what others have left.
 test: .venv/dev.stamp ## Run the tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 long: .venv/dev.stamp ## Run the tests that take minutes
 	@REGRADE_LONG=1 $(BIN)/python -m pytest -m long

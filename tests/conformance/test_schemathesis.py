@@ -35,7 +35,7 @@ def _attack(tmp_path, *flags):
 
 
 def test_a_quick_search_finds_no_fault(tmp_path):
-    _attack(tmp_path, "--phases", "fuzzing", "--max-examples", "15")
+    _attack(tmp_path, "--phases", "fuzzing", "--max-examples", "8")
 
 
 @pytest.mark.long

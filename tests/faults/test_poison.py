@@ -11,8 +11,6 @@ import pytest
 from grading_workers import fleet
 from upstream import Connection, Site
 
-ROWS, POISONED = 5_000, 3_210
-
 
 class DeadlyConnection(Connection):
     """Kills the process that asks for the poisoned row."""
@@ -64,8 +62,9 @@ def deadly_upstream():
 
 
 @pytest.mark.timeout(600)
-def test_of_five_thousand_rows_the_one_that_kills_is_given_up_alone(tmp_path):
-    texts = ["poison" if n == POISONED else f"row {n}" for n in range(ROWS)]
+@pytest.mark.parametrize(("rows", "poisoned"), [(20, 13), pytest.param(5_000, 3_210, marks=pytest.mark.long)])
+def test_of_many_rows_the_one_that_kills_is_given_up_alone(tmp_path, rows, poisoned):
+    texts = ["poison" if n == poisoned else f"row {n}" for n in range(rows)]
     with (
         deadly_upstream() as site,
         fleet(tmp_path, f"http://127.0.0.1:{site.port}/v1", "--worker-takeover-seconds", "2") as running,
@@ -78,9 +77,9 @@ def test_of_five_thousand_rows_the_one_that_kills_is_given_up_alone(tmp_path):
             workers = [worker if worker.lives else running.add() for worker in workers]
             time.sleep(0.1)
         assert run.status == "completed"
-        assert run.result_counts.to_dict() == {"total": ROWS, "passed": ROWS - 1, "failed": 0, "errored": 1}
+        assert run.result_counts.to_dict() == {"total": rows, "passed": rows - 1, "failed": 0, "errored": 1}
         [item] = running.client.evals.runs.output_items.list(run.id, eval_id=run.eval_id, status="error")
-        assert item.datasource_item_id == POISONED
+        assert item.datasource_item_id == poisoned
         assert item.sample.error.code == "worker_lost"
         assert "alone" in item.sample.error.message
         print(f"{site.deaths} workers died of it")
