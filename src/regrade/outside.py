@@ -6,21 +6,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from regrade import __version__, engine, server_lock
+from regrade import __version__, server_lock
 from regrade import settings as options
 from regrade.core.addresses import Allowed
 from regrade.core.errors import ConfigurationError
 from regrade.core.metrics import DATABASE_WRITES, Metrics, Series
 from regrade.core.training_options import TrainingOptions, read_training
-from regrade.inference.cache import ResponseCache
-from regrade.inference.client import Models as ModelClient
 from regrade.inference.local import host as local_engine
-from regrade.inference.registry import Registry
-from regrade.inference.retry import Policy
 from regrade.outbound import Outbound
 from regrade.ports.blobs import Blobs
 from regrade.ports.tracing import NoTraces, Tracing
@@ -53,6 +50,10 @@ from regrade.store.webhook_endpoints import SqlWebhookEndpoints
 from regrade.store.workers import SqlWorkers
 from regrade.system import SystemClock, SystemIds
 from regrade.training.launcher import Launcher, TrainedHere
+
+# DBOS and aiohttp are half of what there is to import, and most commands need neither.
+if TYPE_CHECKING:
+    from regrade.inference.client import Models as ModelClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,9 @@ def open_engine(settings: Settings) -> sa.Engine:
     """Where DBOS keeps its tables: its many small commits never wait for our large ones, on SQLite not either."""
     if settings.on_postgres:
         return postgres_engine(settings.database_url)
-    return engine.sqlite_engine(settings.data_dir / "engine.sqlite3")
+    from regrade.engine import sqlite_engine as engine_of_dbos
+
+    return engine_of_dbos(settings.data_dir / "engine.sqlite3")
 
 
 def blobs_place(settings: Settings) -> str:
@@ -227,13 +230,18 @@ def open_models(
     url: str | None = None,
     most_at_once: int | None = None,
     gate: Callable[[], Awaitable[None]] | None = None,
-) -> ModelClient:
+) -> "ModelClient":
     """The models that this process can ask, once its event loop has started them.
 
     `url` is where this server answers, `most_at_once` is how many calls of a model this process has in flight,
     `gate` is awaited before each request. What endpoints allow is shared with all who use the same store.
     Raises ConfigurationError where regrade.toml describes the endpoints wrongly.
     """
+    from regrade.inference.cache import ResponseCache
+    from regrade.inference.client import Models as ModelClient
+    from regrade.inference.registry import Registry
+    from regrade.inference.retry import Policy
+
     settings = world.settings
     own_urls = [each for each in (url, settings.public_url, settings.local_url()) if each]
     config = settings.config or options.config_file()
