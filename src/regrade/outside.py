@@ -56,6 +56,10 @@ if TYPE_CHECKING:
     from regrade.inference.client import Models as ModelClient
 
 
+_ENGINE_CONNECTIONS = 8
+"""To PostgreSQL, at most; besides, a worker's engine keeps one on which it listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """The outside world of one process: everything that is handed in."""
@@ -193,7 +197,7 @@ def server_url(settings: Settings, *, far: bool) -> str:
 def open_engine(settings: Settings) -> sa.Engine:
     """Where DBOS keeps its tables: its many small commits never wait for our large ones, on SQLite not either."""
     if settings.on_postgres:
-        return postgres_engine(settings.database_url)
+        return postgres_engine(settings.database_url, connections=_ENGINE_CONNECTIONS)
     from regrade.engine import sqlite_engine as engine_of_dbos
 
     return engine_of_dbos(settings.data_dir / "engine.sqlite3")

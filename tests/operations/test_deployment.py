@@ -94,6 +94,14 @@ def test_compose_has_a_server_two_workers_and_a_database_that_share_what_they_mu
     assert not any("KEY" in name for name in worker["environment"])
 
 
+def test_compose_can_put_its_configs_and_secrets_into_the_containers():
+    """Compose refuses those that are not files where the root is read-only."""
+    given = [*COMPOSE["secrets"].values(), *COMPOSE["configs"].values()]
+    assert all("file" in each for each in given) or not any(
+        each.get("read_only") for each in COMPOSE["services"].values()
+    )
+
+
 def test_the_settings_of_compose_are_valid(tmp_path):
     (tmp_path / "regrade.toml").write_text(COMPOSE["configs"]["regrade.toml"]["content"])
     for service in ("server", "worker"):
@@ -130,7 +138,8 @@ def test_pods_are_confined_and_given_settings_that_exist(name):
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
     [config] = [volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume]
     assert set(kubernetes("ConfigMap", config)["data"]) == {"regrade.toml"}
-    assert pod["terminationGracePeriodSeconds"] > settings.load(environ={}).shutdown_seconds
+    before = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
+    assert pod["terminationGracePeriodSeconds"] > int(before[1]) + settings.load(environ={}).shutdown_seconds
 
 
 def test_probes_and_services_lead_to_the_server():

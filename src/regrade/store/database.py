@@ -48,8 +48,7 @@ def sqlite_engine(path: Path) -> sa.Engine:
     return engine
 
 
-_CONNECTIONS = 4
-_MORE_CONNECTIONS = 12
+_KEPT_CONNECTIONS = 4
 # What libpq is told unless the URL says otherwise: a network that swallows packets is noticed within seconds, ...
 _NETWORK = {
     "connect_timeout": "10",
@@ -63,15 +62,15 @@ _NETWORK = {
 _SESSION = "-c idle_in_transaction_session_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_user_timeout=10000"
 
 
-def postgres_engine(url: str) -> sa.Engine:
-    """An engine on a PostgreSQL database: up to 16 connections a process, made as they are needed."""
+def postgres_engine(url: str, *, connections: int = 16) -> sa.Engine:
+    """An engine on a PostgreSQL database, with so many connections at most, made as they are needed."""
     found = sa.make_url(url).set(drivername="postgresql+psycopg")
     arguments = {key: value for key, value in _NETWORK.items() if key not in found.query}
     arguments["options"] = f"{_SESSION} {found.query.get('options', '')}"
     return sa.create_engine(
         found,
-        pool_size=_CONNECTIONS,
-        max_overflow=_MORE_CONNECTIONS,
+        pool_size=_KEPT_CONNECTIONS,
+        max_overflow=connections - _KEPT_CONNECTIONS,
         pool_use_lifo=True,
         connect_args=arguments,
         hide_parameters=True,
