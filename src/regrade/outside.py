@@ -55,7 +55,6 @@ from regrade.training.launcher import Launcher, TrainedHere
 if TYPE_CHECKING:
     from regrade.inference.client import Models as ModelClient
 
-
 _ENGINE_CONNECTIONS = 8
 """To PostgreSQL, at most; besides, a worker's engine keeps one on which it listens."""
 

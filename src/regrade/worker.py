@@ -135,7 +135,12 @@ class Life:
             metrics=world.metrics,
             tracing=world.tracing,
         )
-        eval_runs = EvalRuns(ports, worker=worker.id, max_row_bytes=self._settings.max_row_bytes)
+        eval_runs = EvalRuns(
+            ports,
+            worker=worker.id,
+            max_row_bytes=self._settings.max_row_bytes,
+            calls_at_once=self._settings.concurrency,
+        )
         tuning = _tuning(world, queue, models, trains=trains)
         await asyncio.to_thread(queue.prepare, chunks=_AT_ONCE, training=tuning.slots)
         take_no_more = engine.launch(

@@ -84,7 +84,7 @@ async def never():
 def workflows(runs, chunks):
     pulse = SimpleNamespace(fresh=True, stopping=False, hold=never)
     ports = SimpleNamespace(runs=runs, chunks=chunks, pulse=pulse, clock=SimpleNamespace(now=lambda: 0))
-    return EvalRuns(ports, worker="worker_1", max_row_bytes=1000)
+    return EvalRuns(ports, worker="worker_1", max_row_bytes=1000, calls_at_once=1)
 
 
 @pytest.fixture

@@ -43,8 +43,9 @@ _LEAD_SECONDS = (0.3, 2.0)
 """Between looks of who leads a run at whether anybody works on it: at first, and at most."""
 _COMPILED_EVALS = 64
 _ROWS_AT_ONCE = 512
-"""Rows that wait for models in one worker; how many calls are in flight is the limiter's to say."""
-_ROWS_OF_A_CHUNK = 128
+"""Rows that wait for models in one worker, at least; how many calls are in flight is the limiter's to say."""
+_CHUNKS_AT_ONCE = 4
+"""Chunks that have that room between them, mostly."""
 _DEATHS_OF_A_CHUNK = 2
 _DEATHS_OF_A_ROW = 3
 """A row that was alone when it killed: other work of those workers may have been the cause before."""
@@ -72,7 +73,8 @@ class Ports:
 class EvalRuns:
     """The workflows of eval runs."""
 
-    def __init__(self, ports: Ports, *, worker: str, max_row_bytes: int) -> None:
+    def __init__(self, ports: Ports, *, worker: str, max_row_bytes: int, calls_at_once: int) -> None:
+        """`calls_at_once` is how many calls of one model this worker may have in flight."""
         self._ports = ports
         self._clock = ports.clock
         self._pulse = ports.pulse
@@ -80,7 +82,8 @@ class EvalRuns:
         self._max_row_bytes = max_row_bytes
         self._compiled: dict[str, CompiledEval] = {}
         self._turns = Turns()
-        self._room = RowRoom(_ROWS_AT_ONCE, most_of_a_chunk=_ROWS_OF_A_CHUNK)
+        rows = max(_ROWS_AT_ONCE, 2 * calls_at_once)
+        self._room = RowRoom(rows, most_of_a_chunk=rows // _CHUNKS_AT_ONCE)
         self._persistence = Persistence(ports.runs, ports.clock, ports.pulse)
         self._held: set[tuple[int, int]] = set()
         """The chunks that are being graded here, as (run number, k)."""
