@@ -16,7 +16,7 @@ from regrade import outside, settings
 from regrade.store.tables import chunks, output_item_bodies, output_items, runs, workers
 from upstream import upstream
 
-AT_ONCE, TAKEOVER = 16, 2
+AT_ONCE, TAKEOVER = 16, 4
 FLAGS = ("--worker-takeover-seconds", str(TAKEOVER))
 LATENCY_MS, LONG = 50, 20_000
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from regrade.core.errors import UnavailableError
 from regrade.ports.workers import StoppedError, WorkerStore
 
 logger = logging.getLogger(__name__)
@@ -124,9 +125,15 @@ class Heart:
             try:
                 self._beat()
                 self._troubled = False
-            except Exception:  # whatever the database has: as long as it lasts, the worker holds still
+            except Exception as error:  # whatever the database has: as long as it lasts, the worker holds still
                 if not self._troubled:
-                    logger.exception("The heartbeat does not reach the database; the worker waits until it does")
+                    trace = None if isinstance(error, UnavailableError) else error
+                    logger.log(
+                        logging.ERROR,
+                        "The heartbeat does not reach the database; the worker waits until it does. %s",
+                        error,
+                        exc_info=trace,
+                    )
                 self._troubled = True
 
     def _beat(self) -> None:
