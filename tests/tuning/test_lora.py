@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cli.commands import regrade
-from tuning.bench import create, messages, metrics, supervised, upload, wait, wait_for_step
+from tuning.bench import GRADER, create, messages, metrics, supervised, upload, wait, wait_for_step
 from tuning.real import base_model, evaluated, rows
 
 pytestmark = pytest.mark.timeout(240)
@@ -16,6 +16,20 @@ TRAINING = 'tuning = "lora", lora_rank = 4, learning_rate = 2e-2'
 
 def twice(word: str) -> str:
     return f"{word} {word}"
+
+
+def prompt(row: dict) -> dict:
+    asked, answer = row["messages"]
+    return {"messages": [asked], "answer": answer["content"]}
+
+
+def preference(row: dict) -> dict:
+    asked, answer = row["messages"]
+    other = {**answer, "content": twice(answer["content"])}
+    return {"input": {"messages": [asked]}, "preferred_output": [answer], "non_preferred_output": [other]}
+
+
+LEARNED = {"supervised": dict, "dpo": preference, "reinforcement": prompt}
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +84,22 @@ def test_an_adapter_and_its_checkpoints_answer_in_evals_and_through_the_gateway(
         assert answer.choices[0].message.content == "BLUE BLUE"
 
 
-@pytest.mark.parametrize("method", ["supervised", "dpo"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("supervised", marks=pytest.mark.long),
+        "dpo",
+        pytest.param("reinforcement", marks=pytest.mark.long),
+    ],
+)
 def test_an_adapter_is_trained_further_as_an_adapter_of_the_same_base(lora, method):
     server, client, job = lora
-    numbers = {"hyperparameters": {"n_epochs": 2, "batch_size": 4}}
-    learned = rows(16) if method == "supervised" else [preference(row) for row in rows(16)]
-    further = create(client, learned, model=job.fine_tuned_model, method={"type": method, method: numbers})
+    block = {"hyperparameters": {"n_epochs": 2, "batch_size": 4}}
+    learned, options = [LEARNED[method](row) for row in rows(16)], {}
+    if method == "reinforcement":
+        block |= {"grader": GRADER}
+        options["validation_file"] = upload(client, learned[:4])
+    further = create(client, learned, model=job.fine_tuned_model, method={"type": method, method: block}, **options)
     further = wait(client, further, seconds=180)
     assert further.status == "succeeded", (further.error, messages(client, further))
     folder = server.data_dir / "fine_tuning" / further.id
@@ -89,12 +113,6 @@ def test_an_adapter_is_trained_further_as_an_adapter_of_the_same_base(lora, meth
     for model in (further.fine_tuned_model, last.fine_tuned_model_checkpoint):
         answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "3 blue"}])
         assert answer.model == model
-
-
-def preference(row: dict) -> dict:
-    asked, answer = row["messages"]
-    other = {**answer, "content": twice(answer["content"])}
-    return {"input": {"messages": [asked]}, "preferred_output": [answer], "non_preferred_output": [other]}
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # that peft reads
