@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,16 @@ def test_a_job_is_reported_to_weights_and_biases(tiny, tmp_path, monkeypatch):
     text = record.read_bytes()
     assert b"train/loss" in text
     assert b"openai/finetune" in text
+
+
+def test_a_process_of_a_launcher_is_known_while_it_lives_and_ends_with_it(tiny, tmp_path):
+    folder = make(tmp_path, tiny, ROWS, n_epochs=50)
+    line = f"RANK=0 {sys.executable} -m regrade.training {folder.path} & wait"
+    with folder.log_file.open("ab") as printed, subprocess.Popen(["sh", "-c", line], stderr=printed) as launcher:
+        while not folder.entered:
+            assert launcher.poll() is None, log(folder)
+            time.sleep(0.01)
+        launcher.kill()
+    while folder.entered:
+        time.sleep(0.01)
+    assert not events(folder, Started)

@@ -49,8 +49,9 @@ def test_torchrun_trains_pauses_and_goes_on_and_one_process_tells(launched):
     assert not any("ended without a word" in told for told in messages(client, job))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.parametrize("killed", [False, True])
 def test_every_process_ends_with_a_cancelled_job_also_where_its_launcher_is_dead(launched, killed):
     client = launched
     job = create(client, rows(64), method=LONG)

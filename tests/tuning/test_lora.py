@@ -53,7 +53,7 @@ def lora(trained):
     return server, client, wait(client, paused, seconds=180)
 
 
-def test_an_adapter_learns_across_a_pause_and_its_base_stays_as_it_is(lora):
+def test_an_adapter_learns_across_a_pause_and_answers_as_do_its_checkpoints_while_its_base_stays(lora):
     server, client, job = lora
     assert job.status == "succeeded", (job.error, messages(client, job))
     told = metrics(client, job)
@@ -69,10 +69,6 @@ def test_an_adapter_learns_across_a_pause_and_its_base_stays_as_it_is(lora):
         if "parameters" in (event.data or {})
     )
     assert facts["trained_parameters"] < facts["parameters"]
-
-
-def test_an_adapter_and_its_checkpoints_answer_in_evals_and_through_the_gateway(lora):
-    _, client, job = lora
     assert evaluated(client, job.fine_tuned_model, twice) == 1.0
     assert evaluated(client, "adapted", twice) == 0.0
     for checkpoint in client.fine_tuning.jobs.checkpoints.list(job.id):
