@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,7 +22,7 @@ class CutAtCommit:
         self._path = path
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.cutting = False
+        self.cutting = self._cut = False
         self._sockets = [self._listener]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -41,14 +41,20 @@ class CutAtCommit:
     def _pump(self, source, target, asking):
         try:
             while data := source.recv(65536):
-                target.sendall(data)
-                if asking and self.cutting and b"COMMIT" in data:
+                if asking and self.cutting and data.endswith(b"COMMIT\x00"):  # READ COMMITTED is no commit
+                    self._cut = True  # before the answer can come
+                if asking or not self._cut:
+                    target.sendall(data)
+                if self._cut:
                     break
         except OSError:
             pass  # the other direction was faster to see the end
         for each in (source, target):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+    def mend(self):
+        self.cutting = self._cut = False
 
     def close(self):
         for each in self._sockets:
@@ -57,18 +63,19 @@ class CutAtCommit:
 
 def test_a_commit_whose_answer_is_lost_is_not_repeated_and_said_to_be_unknown(postgres):
     url = postgres.new()
-    direct = Database(engine_of(url, None))
-    upgrade(direct)
+    with closing(Database(engine_of(url, None))) as direct:
+        upgrade(direct)
     parts = urlsplit(url)
-    network = CutAtCommit(f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432")
-    through = Database(engine_of(f"postgresql://postgres@127.0.0.1:{network.port}{parts.path}", None))
-    keys = SqlKeys(through)
-    assert keys.active() == []
-    network.cutting = True
-    with pytest.raises(UnknownOutcomeError):
-        keys.add(Key(id="key_1", project="p", name="", hint="abcd", admin=False, created_at=1), b"hash")
-    network.cutting = False
-    assert [key.id for key in keys.all()] == ["key_1"]
-    through.close()
-    direct.close()
-    network.close()
+    with (
+        closing(CutAtCommit(f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432")) as network,
+        closing(
+            Database(engine_of(f"postgresql://postgres@127.0.0.1:{network.port}{parts.path}", None))
+        ) as through,
+    ):
+        keys = SqlKeys(through)
+        assert keys.active() == []
+        network.cutting = True
+        with pytest.raises(UnknownOutcomeError):
+            keys.add(Key(id="key_1", project="p", name="", hint="abcd", admin=False, created_at=1), b"hash")
+        network.mend()
+        assert [key.id for key in keys.all()] == ["key_1"]
