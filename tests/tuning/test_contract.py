@@ -76,6 +76,14 @@ def test_a_deleted_model_is_unknown_everywhere(client):
         assert refused.value.code == "model_not_found"
 
 
+def test_a_deleted_checkpoint_is_no_checkpoint_any_more(client):
+    job = wait(client, create(client))
+    last, first = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    assert client.models.delete(last.fine_tuned_model_checkpoint).deleted
+    assert [each.id for each in client.fine_tuning.jobs.checkpoints.list(job.id)] == [first.id]
+    assert client.models.retrieve(job.fine_tuned_model)
+
+
 def test_seeds_are_kept_and_else_chosen(client):
     given = [create(client, seed=seed).seed for seed in (0, 2_147_483_647)]
     assert given == [0, 2_147_483_647]

@@ -28,6 +28,7 @@ def test_a_checkpoint_answers_through_the_gateway(trained):
     assert answer.choices[0].message.content == "BLUE"
 
 
+@pytest.mark.long
 def test_a_job_of_which_no_answer_can_be_parsed_ends_and_says_so(trained):
     _, client, job = trained
     method = reinforcement(batch_size=6, eval_interval=2)

@@ -128,7 +128,7 @@ class FineTunedModelStore(Protocol):
         ...
 
     def unswept(self, *, limit: int) -> list[FineTunedModel]:
-        """Deleted models whose folders are still there, without those that an adapter goes on top of."""
+        """Deleted models whose folders are still there, without what adapters and unfinished jobs go on from."""
         ...
 
     def swept(self, name: str, *, now: int) -> None:

@@ -8,7 +8,12 @@ import sqlalchemy as sa
 from regrade.core.entities import CheckpointPermission, FineTunedModel, Page, PageRequest
 from regrade.core.errors import InvalidError
 from regrade.store.database import Database
-from regrade.store.tables import checkpoint_permissions, fine_tuned_models
+from regrade.store.tables import (
+    checkpoint_permissions,
+    fine_tuned_models,
+    fine_tuning_checkpoints,
+    fine_tuning_jobs,
+)
 
 _MODELS, _PERMISSIONS = fine_tuned_models.c, checkpoint_permissions.c
 _FACTS = (
@@ -64,19 +69,23 @@ class SqlFineTunedModels:
         return [FineTunedModel(**row) for row in rows]
 
     def delete(self, name: str, *, now: int) -> bool:
-        """Let the model vanish."""
+        """Let the model vanish, as a checkpoint too where it is one."""
         gone = fine_tuned_models.update().where(_MODELS.name == name, _MODELS.deleted_at.is_(None))
+        checkpoint = fine_tuning_checkpoints.update().where(fine_tuning_checkpoints.c.name == name)
         with self._database.write() as connection:
-            return connection.execute(gone.values(deleted_at=now)).rowcount > 0
+            found = connection.execute(gone.values(deleted_at=now)).rowcount > 0
+            connection.execute(checkpoint.values(deleted_at=now))
+        return found
 
     def unswept(self, *, limit: int) -> list[FineTunedModel]:
-        """Deleted models whose folders are still there and needed by no adapter."""
-        adapters = fine_tuned_models.alias()
+        """Deleted models whose folders are still there and needed by no adapter and no job."""
+        adapters, jobs = fine_tuned_models.alias(), fine_tuning_jobs.c
         on_top = sa.and_(adapters.c.deleted_at.is_(None), adapters.c.adapter_of.like("%/" + _MODELS.folder))
+        goes_on = sa.and_(jobs.id == _MODELS.job_id, jobs.finished_at.is_(None))
         gone = sa.and_(_MODELS.deleted_at.is_not(None), _MODELS.swept_at.is_(None))
-        query = sa.select(*_FACTS).where(gone, ~sa.exists().where(on_top)).limit(limit)
+        query = sa.select(*_FACTS).where(gone, ~sa.exists().where(on_top), ~sa.exists().where(goes_on))
         with self._database.read() as connection:
-            return [FineTunedModel(**row) for row in connection.execute(query).mappings()]
+            return [FineTunedModel(**row) for row in connection.execute(query.limit(limit)).mappings()]
 
     def swept(self, name: str, *, now: int) -> None:
         """Note that the folder is gone."""
