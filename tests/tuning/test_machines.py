@@ -4,6 +4,7 @@ import openai
 import pytest
 
 from grading_workers import GradingWorker
+from regrade import outside, settings
 from servers import serving
 from tuning.bench import configure, create, messages, metrics, processes_of, supervised, wait, wait_for_step
 
@@ -89,3 +90,11 @@ def test_a_job_whose_folder_is_lost_starts_over(server, machines, config, tmp_pa
     assert "What the job has saved is not on this machine; it starts over" in messages(client, job)
     assert [data["step"] for data in metrics(client, job)] == list(range(1, 9))
     assert [each.step_number for each in client.fine_tuning.jobs.checkpoints.list(job.id)] == [8, 4]
+
+
+def test_rewards_are_asked_for_at_the_public_url_where_the_server_is_on_another_machine(server, tmp_path):
+    flags = {"data_dir": str(server.data_dir), "public_url": "https://evals.example.com"}
+    here = settings.load(flags, environ={})
+    assert outside.server_url(here, far=False) == server.url
+    elsewhere = settings.load({**flags, "data_dir": str(tmp_path / "elsewhere")}, environ={})
+    assert outside.server_url(elsewhere, far=False) == "https://evals.example.com"
