@@ -43,10 +43,12 @@ def test_a_pause_takes_effect_with_the_next_step_and_is_told_in_order(client):
 
 
 def test_a_paused_job_and_one_that_waits_can_be_cancelled(client, tuner):
-    paused, *others = [create(client, model="slow", method=LONG) for _ in range(4)]
-    waiting = others[-1]
+    paused = create(client, model="slow", method=LONG)
     wait_for_step(client, paused, 1)
-    assert client.fine_tuning.jobs.retrieve(waiting.id).status in ("validating_files", "queued")
+    others = [create(client, model="slow", method=LONG) for _ in range(3)]
+    for job in others:  # their files are read at once, so any of them may come to wait
+        wait(client, job, until=("queued", "running"))
+    waiting = next(job for job in others if client.fine_tuning.jobs.retrieve(job.id).status == "queued")
     assert client.fine_tuning.jobs.cancel(waiting.id).status == "cancelled"
     client.fine_tuning.jobs.pause(paused.id)
     wait(client, paused, until=("paused",))
