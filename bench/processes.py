@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))  # last: its folders have names of scripts here
 
 from databases import postgres_server
 from endpoints import no_models, no_python
