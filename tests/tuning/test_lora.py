@@ -111,6 +111,7 @@ def test_an_adapter_is_trained_further_as_an_adapter_of_the_same_base(lora, meth
         assert answer.model == model
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # that peft reads
 def test_an_exported_adapter_loads_with_its_libraries(lora, tmp_path):
     from peft import PeftModel
