@@ -23,6 +23,7 @@ def command(folder, *launcher):
         return subprocess.run(arguments, stdout=printed, stderr=printed, env=environment, timeout=110).returncode
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one_and_tell_everything_once(tiny, tmp_path):
     alone = make(tmp_path / "alone", tiny, ROWS, ROWS[:4], batch_size=8, n_epochs=1)
     assert run(alone) == 0, log(alone)
